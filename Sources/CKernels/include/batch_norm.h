@@ -1,0 +1,41 @@
+// Batch normalisation over the rows of a [rows, channels] matrix (Ioffe and Szegedy 2015, arXiv:1502.03167).
+//
+// The reductions work on a range of rows ("chunk") and leave one partial result per chunk; the merge functions add the
+// partials in chunk order. The caller chooses chunks from the shape alone.
+#ifndef RESIDUAL_BATCH_NORM_H
+#define RESIDUAL_BATCH_NORM_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+/// Mean and sum of squared deviations from that mean, per channel, of one chunk of rows. rows >= 1.
+void rk_batch_norm_statistics(const float *x, size_t rows, size_t channels, float *mean, float *m2);
+
+/// Merges `chunks` partials (each [channels]; chunk k at k * channels, of counts[k] rows) by the pairwise formula of
+/// Chan, Golub and LeVeque, in double: mean and biased variance (m2 / rows) of all rows.
+void rk_batch_norm_merge(const float *means, const float *m2s, const size_t *counts, size_t chunks, size_t channels,
+                         float *mean, float *variance);
+
+/// y = max(0, x * scale[c] + shift[c] + residual); the residual (NULL for none) has x's shape; relu false: no maximum.
+/// y may be x.
+void rk_batch_norm_apply(const float *x, size_t rows, size_t channels, const float *scale, const float *shift,
+                         const float *residual, bool relu, float *y);
+
+/// Per channel, over one chunk: sum of g and sum of g * (x - mean) * inverse_deviation, where g is grad_y where y > 0,
+/// else 0 (y NULL: g is grad_y).
+void rk_batch_norm_backward_reduce(const float *grad_y, const float *y, const float *x, size_t rows, size_t channels,
+                                   const float *mean, const float *inverse_deviation, float *sum_g, float *sum_g_xhat);
+
+/// Adds `chunks` partial rows [channels] in chunk order, in double; out = (or += when accumulate) the sums.
+void rk_sum_partials(const float *partials, size_t chunks, size_t channels, bool accumulate, float *out);
+
+/// With g as above: grad_x = g * a[c] + x * b[c] + d[c]; grad_residual (NULL for none) = (or += when
+/// accumulate_residual) g. grad_x may be grad_y.
+void rk_batch_norm_backward_apply(const float *grad_y, const float *y, const float *x, size_t rows, size_t channels,
+                                  const float *a, const float *b, const float *d, float *grad_x, float *grad_residual,
+                                  bool accumulate_residual);
+
+/// Sum of each column of a chunk of rows.
+void rk_column_sum(const float *x, size_t rows, size_t channels, float *sum);
+
+#endif

@@ -1,0 +1,57 @@
+// 2-d convolution (cross-correlation, as in PyTorch) as matrix multiplication, with nothing unrolled in memory.
+//
+// Input [H, W, N, I], weight [O, KH, KW, I], output [OH, OW, N, O]. A linear layer is the 1x1 case with H = W = 1.
+// Each operation is a fixed number of tasks, a function of the shape alone; tasks of one operation may run in any order
+// and on any threads, and together write every element of the result.
+#ifndef RESIDUAL_CONV2D_H
+#define RESIDUAL_CONV2D_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+typedef struct {
+  size_t batch, height, width, in_channels;
+  size_t out_channels, kernel_height, kernel_width;
+  size_t stride_height, stride_width, padding_height, padding_width;
+  size_t out_height, out_width;
+} rk_conv2d;
+
+/// Weights rearranged for the microkernels: one arrangement for the forward pass, one for the input gradient.
+typedef enum { RK_PACK_FORWARD = 0, RK_PACK_BACKWARD_INPUT = 1 } rk_pack;
+
+/// Floats that the packed weight takes.
+size_t rk_conv2d_packed_count(const rk_conv2d *shape, rk_pack pack);
+size_t rk_conv2d_pack_tasks(const rk_conv2d *shape, rk_pack pack);
+void rk_conv2d_pack(const rk_conv2d *shape, rk_pack pack, const float *weight, float *packed, size_t task);
+
+/// What happens to an output element after its sum is complete: + bias[c], + residual[same index], max(0, .), in this
+/// order; NULL and false leave a step out.
+typedef struct {
+  const float *bias;
+  const float *residual;
+  bool relu;
+} rk_epilogue;
+
+size_t rk_conv2d_forward_tasks(const rk_conv2d *shape);
+void rk_conv2d_forward(const rk_conv2d *shape, const float *input, const float *packed, const rk_epilogue *epilogue,
+                       float *output, size_t task);
+
+/// grad_input [H, W, N, I] = (or += when `accumulate`) the gradient with respect to the input.
+size_t rk_conv2d_backward_input_tasks(const rk_conv2d *shape);
+void rk_conv2d_backward_input(const rk_conv2d *shape, const float *grad_output, const float *packed, bool accumulate,
+                              float *grad_input, size_t task);
+
+/// grad_weight [O, KH, KW, I] = (or += when `accumulate`) the gradient with respect to the weight.
+size_t rk_conv2d_backward_weight_tasks(const rk_conv2d *shape);
+void rk_conv2d_backward_weight(const rk_conv2d *shape, const float *input, const float *grad_output, bool accumulate,
+                               float *grad_weight, size_t task);
+
+// The same three by plain loops over every index, single-threaded, weights unpacked: the readable reference.
+void rk_conv2d_forward_loops(const rk_conv2d *shape, const float *input, const float *weight, const float *bias,
+                             float *output);
+void rk_conv2d_backward_input_loops(const rk_conv2d *shape, const float *grad_output, const float *weight,
+                                    float *grad_input);
+void rk_conv2d_backward_weight_loops(const rk_conv2d *shape, const float *input, const float *grad_output,
+                                     float *grad_weight);
+
+#endif

@@ -1,0 +1,32 @@
+// Elementwise operations on `count` consecutive floats. Outputs may be inputs.
+#ifndef RESIDUAL_ELEMENTWISE_H
+#define RESIDUAL_ELEMENTWISE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+void rk_fill(float *x, size_t count, float value);
+void rk_add(const float *a, const float *b, size_t count, float *out);
+void rk_subtract(const float *a, const float *b, size_t count, float *out);
+void rk_multiply(const float *a, const float *b, size_t count, float *out);
+/// out = x * scale
+void rk_scale(const float *x, float scale, size_t count, float *out);
+/// out += x * scale
+void rk_add_scaled(const float *x, float scale, size_t count, float *out);
+
+void rk_relu(const float *x, size_t count, float *y);
+/// grad_x = grad_y where y > 0, else 0.
+void rk_relu_backward(const float *grad_y, const float *y, size_t count, float *grad_x);
+
+/// y = 1 / (1 + exp(-x))
+void rk_sigmoid(const float *x, size_t count, float *y);
+/// grad_x = grad_y * y * (1 - y)
+void rk_sigmoid_backward(const float *grad_y, const float *y, size_t count, float *grad_x);
+
+/// Sum in double, in a fixed order.
+double rk_sum(const float *x, size_t count);
+
+/// out[i] = (float)bytes[i] * scale + shift
+void rk_bytes_to_floats(const uint8_t *bytes, size_t count, float scale, float shift, float *out);
+
+#endif

@@ -1,0 +1,2 @@
+import ResidualNN
+import Testing

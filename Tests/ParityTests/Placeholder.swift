@@ -1,0 +1,2 @@
+import Residual
+import Testing

@@ -1,0 +1,2 @@
+import ResidualState
+import Testing

@@ -1,0 +1,2 @@
+import ResidualTensor
+import Testing

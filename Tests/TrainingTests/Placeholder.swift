@@ -1,0 +1,2 @@
+import ResidualTraining
+import Testing

@@ -1,0 +1,2 @@
+import ResidualVision
+import Testing
