@@ -21,8 +21,8 @@ void rk_batch_norm_merge(const float *means, const float *m2s, const size_t *cou
 void rk_batch_norm_apply(const float *x, size_t rows, size_t channels, const float *scale, const float *shift,
                          const float *residual, bool relu, float *y);
 
-/// Per channel, over one chunk: sum of g and sum of g * (x - mean) * inverse_deviation, where g is grad_y where y > 0,
-/// else 0 (y NULL: g is grad_y).
+/// Per channel, over one chunk: sum of g and sum of g * (x - mean) * inverse_deviation, where g is 0 where y <= 0, else
+/// grad_y (y NULL: g is grad_y).
 void rk_batch_norm_backward_reduce(const float *grad_y, const float *y, const float *x, size_t rows, size_t channels,
                                    const float *mean, const float *inverse_deviation, float *sum_g, float *sum_g_xhat);
 
