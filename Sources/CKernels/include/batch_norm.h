@@ -29,11 +29,11 @@ void rk_batch_norm_backward_reduce(const float *grad_y, const float *y, const fl
 /// Adds `chunks` partial rows [channels] in chunk order, in double; out = (or += when accumulate) the sums.
 void rk_sum_partials(const float *partials, size_t chunks, size_t channels, bool accumulate, float *out);
 
-/// With g as above: grad_x = g * a[c] + x * b[c] + d[c]; grad_residual (NULL for none) = (or += when
-/// accumulate_residual) g. grad_x may be grad_y.
+/// With g as above: grad_x = g * a[c] + (x - mean[c]) * b[c] + d[c] (x * b + d would cancel where the mean is far from
+/// zero); grad_residual (NULL for none) = (or += when accumulate_residual) g. grad_x may be grad_y.
 void rk_batch_norm_backward_apply(const float *grad_y, const float *y, const float *x, size_t rows, size_t channels,
-                                  const float *a, const float *b, const float *d, float *grad_x, float *grad_residual,
-                                  bool accumulate_residual);
+                                  const float *mean, const float *a, const float *b, const float *d, float *grad_x,
+                                  float *grad_residual, bool accumulate_residual);
 
 /// Sum of each column of a chunk of rows.
 void rk_column_sum(const float *x, size_t rows, size_t channels, float *sum);
