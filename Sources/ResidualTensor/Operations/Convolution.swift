@@ -192,3 +192,20 @@ public func linear(_ x: Tensor, weight: Tensor, bias: Tensor? = nil) -> Tensor {
   let kernel = weight.reshaped(weight.shape + [1, 1])
   return conv2d(image, weight: kernel, bias: bias).flattened()
 }
+
+/// A convolution outside the record with everything that may follow it done as each sum is complete:
+/// `max(0, conv2d(x) + bias + residual)`.
+public func inferenceConv2d(
+  _ x: Tensor, weight: Tensor, bias: Tensor?, residual: Tensor?, relu: Bool, options: ConvolutionOptions
+) -> Tensor {
+  let convolution = Convolution(input: x.shape, weight: weight.shape, options: options)
+  if let residual {
+    precondition(
+      residual.shape == convolution.outputShape,
+      "conv2d: residual \(residual.shape) for an output of shape \(convolution.outputShape)")
+  }
+  let packed = convolution.packed(weight.storage, RK_PACK_FORWARD, keep: true)
+  let output = convolution.forward(
+    x.storage, packed: packed, bias: bias?.storage, residual: residual?.storage, relu: relu)
+  return Tensor(storage: output, shape: convolution.outputShape)
+}
