@@ -46,6 +46,8 @@ public struct StepRecord: Sendable, Equatable, Codable {
   public let batch: Int
   /// Batches an epoch.
   public let batches: Int
+  /// Mean time of a batch of this epoch so far.
+  public let secondsPerBatch: Double
 }
 
 /// All epochs of a run, in order.

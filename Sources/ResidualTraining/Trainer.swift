@@ -100,7 +100,8 @@ public final class Trainer {
         .step(
           StepRecord(
             epoch: progress.epoch, step: progress.step, loss: loss,
-            imagesPerSecond: Double(batch.labels.count) / seconds, batch: progress.batch, batches: batches.count)))
+            imagesPerSecond: Double(batch.labels.count) / seconds, batch: progress.batch, batches: batches.count,
+            secondsPerBatch: progress.seconds / Double(progress.batch))))
     }
   }
 
