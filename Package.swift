@@ -31,7 +31,9 @@ let package = Package(
       ]),
     .target(name: "ResidualNN", dependencies: ["ResidualTensor", "ResidualState", "CKernels"]),
     .target(name: "ResidualVision", dependencies: ["ResidualNN", "SystemZlib"]),
-    .target(name: "ResidualTraining", dependencies: ["ResidualVision"]),
+    .target(
+      name: "ResidualTraining",
+      dependencies: ["ResidualVision", .product(name: "OrderedCollections", package: "swift-collections")]),
     .target(name: "Residual", dependencies: ["ResidualTraining"]),
 
     .executableTarget(

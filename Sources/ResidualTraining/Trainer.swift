@@ -34,7 +34,7 @@ public final class Trainer {
   /// The network.
   public let model: any ImageClassifier
   /// What changes its parameters.
-  public let optimizer: any Optimizer
+  public let optimizer: any CheckpointableOptimizer
   /// What is trained on.
   public let trainLoader: DataLoader
   /// What is tested on after each epoch; nil for no test phase.
@@ -47,7 +47,7 @@ public final class Trainer {
   /// - Throws: `TrainingError` or `ModelError` if images and model don't fit, also in the last, shorter batch of an
   ///   epoch.
   public init(
-    _ model: any ImageClassifier, optimizer: any Optimizer, trainLoader: DataLoader, testLoader: DataLoader? = nil,
+    _ model: any ImageClassifier, optimizer: any CheckpointableOptimizer, trainLoader: DataLoader, testLoader: DataLoader? = nil,
     progress: TrainingProgress? = nil
   ) throws {
     self.model = model
@@ -60,7 +60,8 @@ public final class Trainer {
 
   /// Trains until `epochs` epochs or `steps` steps are done, counted from the start of the run.
   ///
-  /// After the last step, epoch or not, the test phase follows.
+  /// After the last step the test phase follows, also when it is not the last of its epoch; the history has whole epochs
+  /// only, so that a run that is resumed ends with the same one.
   ///
   /// - Throws: `TrainingError` when the loss is not finite (the weights are those before the failing step's update),
   ///   and whatever `onEvent` throws.
@@ -76,16 +77,21 @@ public final class Trainer {
         tested = EpochRecord(
           epoch: progress.epoch, phase: .test, metrics: metrics, seconds: start.elapsedSeconds)
       }
-      if progress.batch == trainLoader.batchCount { progress.endEpoch() }
-      try record(trained, onEvent)
-      if let tested { try record(tested, onEvent) }
+      let records = [trained, tested].compactMap { $0 }
+      if progress.batch == trainLoader.batchCount { progress.endEpoch(with: records) }
+      for record in records { try onEvent(.epoch(record)) }
     }
   }
 
-  private func record(_ record: EpochRecord, _ onEvent: (TrainingEvent) throws -> Void) throws {
-    progress.history.append(record)
-    try onEvent(.epoch(record))
+  /// The key of each of the optimizer's parameters, in its order.
+  var parameterNames: [String] {
+    let names = Dictionary(
+      model.namedParameters().map { (ObjectIdentifier($0.parameter), $0.key) }, uniquingKeysWith: { first, _ in first })
+    return optimizer.parameters.enumerated().map { names[ObjectIdentifier($1)] ?? "parameter.\($0)" }
   }
+
+  /// Goes on from a saved position.
+  func resume(at progress: TrainingProgress) { self.progress = progress }
 
   private func trainEpoch(steps: Int?, onEvent: (TrainingEvent) throws -> Void) throws {
     model.train()

@@ -49,7 +49,7 @@ struct TrainingRun {
     limit.map { images.prefix($0) } ?? images
   }
 
-  private func makeOptimizer(_ parameters: [Parameter]) throws -> any Optimizer {
+  private func makeOptimizer(_ parameters: [Parameter]) throws -> any CheckpointableOptimizer {
     switch options.optimizer {
     case .adam: try Adam(parameters, learningRate: options.learningRate)
     case .sgd: try SGD(parameters, learningRate: options.learningRate, momentum: options.momentum)
