@@ -117,12 +117,14 @@ static void find_runs(task *t, size_t tap) {
     size_t row = maximum(oh * line + a.left * s->batch, t->row);
     size_t end = minimum(oh * line + a.right * s->batch, t->row_end);
     size_t h = oh * s->stride_height + kh - s->padding_height;
+    size_t n = row % s->batch, w = row % line / s->batch * s->stride_width + kw - s->padding_width;
     while (row < end) {
-      size_t n = row % s->batch, w = row % line / s->batch * s->stride_width + kw - s->padding_width;
       size_t length = s->stride_width == 1 ? end - row : minimum(end - row, s->batch - n);
       size_t from = ((h * s->width + w) * s->batch + n) * s->in_channels;
       t->runs[t->run_count++] = (rk_stretch){(ptrdiff_t)(row * s->out_channels), (ptrdiff_t)from, length};
       row += length;
+      n = 0;
+      w += s->stride_width;
     }
   }
 }
@@ -150,6 +152,26 @@ static void multiply_tap(task *t, size_t tap, size_t channel) {
   multiply_tiles(t, b, b_stride, tap * s->in_channels + channel, columns, t->accumulate || begun);
 }
 
+static inline void copy_pieces(const float *x, size_t stride, size_t length, size_t depth, float *out) {
+  for (size_t k = 0; k < depth; k++, x += stride, out += RK_PANEL) {
+    for (size_t i = 0; i < length; i++) out[i] = x[i];
+  }
+}
+
+// `depth` pieces of at most `in_channels` floats, the lengths that first layers have without a loop each.
+static void gather_pieces(const float *x, size_t stride, size_t length, size_t depth, float *out) {
+  switch (length) {
+  case 1:
+    return copy_pieces(x, stride, 1, depth, out);
+  case 2:
+    return copy_pieces(x, stride, 2, depth, out);
+  case 3:
+    return copy_pieces(x, stride, 3, depth, out);
+  default:
+    return copy_pieces(x, stride, length, depth, out);
+  }
+}
+
 // Columns [column, column + columns) of the gathered input: taps and channels in the order of a filter.
 static void multiply_gathered(task *t, size_t column) {
   const rk_conv2d *s = t->shape;
@@ -160,11 +182,9 @@ static void multiply_gathered(task *t, size_t column) {
     next = minimum((tap + 1) * s->in_channels, column + columns);
     find_runs(t, tap);
     for (size_t r = 0; r < t->run_count; r++) {
-      const float *x = t->input + t->runs[r].b + c % s->in_channels;
-      float *out = t->packed + ((size_t)t->runs[r].a / s->out_channels - t->row) * RK_PANEL + c - column;
-      for (size_t k = 0; k < t->runs[r].depth; k++, x += s->in_channels, out += RK_PANEL) {
-        for (size_t i = 0; i < next - c; i++) out[i] = x[i];
-      }
+      size_t row = (size_t)t->runs[r].a / s->out_channels - t->row;
+      gather_pieces(t->input + t->runs[r].b + c % s->in_channels, s->in_channels, next - c, t->runs[r].depth,
+                    t->packed + row * RK_PANEL + c - column);
     }
   }
   t->runs[0] = (rk_stretch){(ptrdiff_t)(t->row * s->out_channels), 0, t->row_end - t->row};
