@@ -41,7 +41,7 @@ let package = Package(
       ]),
 
     .testTarget(name: "KernelTests", dependencies: ["CKernels"]),
-    .testTarget(name: "TensorTests", dependencies: ["ResidualTensor"]),
+    .testTarget(name: "TensorTests", dependencies: ["ResidualTensor"], resources: [.copy("Fixtures")]),
     .testTarget(name: "StateTests", dependencies: ["ResidualState"]),
     .testTarget(name: "NNTests", dependencies: ["ResidualNN"]),
     .testTarget(name: "VisionTests", dependencies: ["ResidualVision"]),

@@ -1,0 +1,53 @@
+/// The 32-bit Mersenne Twister MT19937 of Matsumoto and Nishimura (1998), which PyTorch's CPU generator runs on.
+struct MersenneTwister: Sendable, Equatable {
+  static let wordCount = 624
+  private static let middle = 397
+
+  private(set) var words: [UInt32]
+
+  /// How many of `words` have been given out since they were last renewed.
+  private(set) var position: Int
+
+  /// Seeds with the reference implementation's `init_genrand`.
+  init(seed: UInt32) {
+    words = [UInt32](repeating: seed, count: Self.wordCount)
+    for index in 1..<Self.wordCount {
+      let previous = words[index - 1]
+      words[index] = 1_812_433_253 &* (previous ^ (previous >> 30)) &+ UInt32(index)
+    }
+    position = Self.wordCount
+  }
+
+  /// Continues from saved words; nil when they can't be a state of this generator.
+  init?(words: [UInt32], position: Int) {
+    guard words.count == Self.wordCount, (0...Self.wordCount).contains(position), words.contains(where: { $0 != 0 })
+    else { return nil }
+    self.words = words
+    self.position = position
+  }
+
+  /// The next 32 random bits.
+  mutating func next() -> UInt32 {
+    if position == Self.wordCount { renew() }
+    var bits = words[position]
+    position += 1
+    bits ^= bits >> 11
+    bits ^= (bits << 7) & 0x9d2c_5680
+    bits ^= (bits << 15) & 0xefc6_0000
+    return bits ^ (bits >> 18)
+  }
+
+  private mutating func renew() {
+    words.withUnsafeMutableBufferPointer { words in
+      for index in 0..<Self.wordCount {
+        let following = words[index + 1 == Self.wordCount ? 0 : index + 1]
+        let source = index + Self.middle
+        let mixed = (words[index] & 0x8000_0000) | (following & 0x7fff_ffff)
+        words[index] =
+          words[source < Self.wordCount ? source : source - Self.wordCount]
+          ^ (mixed >> 1) ^ (mixed & 1 == 0 ? 0 : 0x9908_b0df)
+      }
+    }
+    position = 0
+  }
+}
