@@ -1,0 +1,240 @@
+#include "batch_norm.h"
+
+#include "dispatch.h"
+
+/// Channels that the merges hold in double at a time.
+enum { rk_merge_width = 64 };
+
+static inline size_t smaller(size_t a, size_t b) { return a < b ? a : b; }
+
+/// Rows that are added pairwise before they join the running sums: fewer roundings than row by row, and one pass over
+/// the sums for `group` over the rows.
+enum { group = 8 };
+
+RK_LOOP float pairwise_sum(const float values[group]) {
+  return ((values[0] + values[1]) + (values[2] + values[3])) + ((values[4] + values[5]) + (values[6] + values[7]));
+}
+
+RK_LOOP void column_sum(const float *x, size_t rows, size_t channels, float *sum) {
+  for (size_t c = 0; c < channels; c++) sum[c] = 0;
+  size_t row = 0;
+  for (; row + group <= rows; row += group) {
+    const float *first = x + row * channels;
+    RK_INDEPENDENT
+    for (size_t c = 0; c < channels; c++) {
+      float values[group];
+      for (size_t k = 0; k < group; k++) values[k] = first[k * channels + c];
+      sum[c] += pairwise_sum(values);
+    }
+  }
+  for (; row < rows; row++) {
+    RK_INDEPENDENT
+    for (size_t c = 0; c < channels; c++) sum[c] += x[row * channels + c];
+  }
+}
+
+/// One pass: each group's sum and squared deviations from its own mean join those of the rows before by the formula of
+/// rk_batch_norm_merge. All values are taken relative to the first row, so that a mean far from zero costs no digits.
+RK_LOOP void statistics(const float *x, size_t rows, size_t channels, float *mean, float *m2) {
+  for (size_t c = 0; c < channels; c++) mean[c] = m2[c] = 0;
+  float *sum = mean;
+  size_t row = 0;
+  for (; row + group <= rows; row += group) {
+    const float *first = x + row * channels;
+    float per_row = row == 0 ? 0 : 1 / (float)row;
+    float weight = (float)row * group / (float)(row + group);
+    RK_INDEPENDENT
+    for (size_t c = 0; c < channels; c++) {
+      float values[group], squares[group];
+      for (size_t k = 0; k < group; k++) values[k] = first[k * channels + c] - x[c];
+      float group_sum = pairwise_sum(values), group_mean = group_sum * (1.0f / group);
+      for (size_t k = 0; k < group; k++) squares[k] = (values[k] - group_mean) * (values[k] - group_mean);
+      float delta = group_mean - sum[c] * per_row;
+      m2[c] += pairwise_sum(squares) + delta * delta * weight;
+      sum[c] += group_sum;
+    }
+  }
+  for (; row < rows; row++) {
+    float per_row = row == 0 ? 0 : 1 / (float)row;
+    float weight = (float)row / (float)(row + 1);
+    RK_INDEPENDENT
+    for (size_t c = 0; c < channels; c++) {
+      float value = x[row * channels + c] - x[c];
+      float delta = value - sum[c] * per_row;
+      m2[c] += delta * delta * weight;
+      sum[c] += value;
+    }
+  }
+  for (size_t c = 0; c < channels; c++) mean[c] = x[c] + sum[c] / (float)rows;
+}
+
+RK_LOOP void merge(const float *means, const float *m2s, const size_t *counts, size_t chunks, size_t channels,
+                   float *mean, float *variance) {
+  for (size_t begin = 0; begin < channels; begin += rk_merge_width) {
+    size_t width = smaller(rk_merge_width, channels - begin);
+    double merged_mean[rk_merge_width] = {0}, merged_m2[rk_merge_width] = {0};
+    size_t rows = 0;
+    for (size_t chunk = 0; chunk < chunks; chunk++) {
+      if (counts[chunk] == 0) continue;
+      const float *chunk_mean = means + chunk * channels + begin, *chunk_m2 = m2s + chunk * channels + begin;
+      double before = (double)rows, added = (double)counts[chunk];
+      double share = added / (before + added);
+      for (size_t c = 0; c < width; c++) {
+        double delta = chunk_mean[c] - merged_mean[c];
+        merged_mean[c] += delta * share;
+        merged_m2[c] += chunk_m2[c] + delta * delta * (before * share);
+      }
+      rows += counts[chunk];
+    }
+    for (size_t c = 0; c < width; c++) {
+      mean[begin + c] = (float)merged_mean[c];
+      variance[begin + c] = (float)(merged_m2[c] / (double)rows);
+    }
+  }
+}
+
+RK_LOOP void apply_rows(const float *x, size_t rows, size_t channels, const float *scale, const float *shift,
+                        const float *residual, bool adds_residual, bool relu, float *y) {
+  for (size_t row = 0; row < rows; row++) {
+    size_t offset = row * channels;
+    RK_INDEPENDENT
+    for (size_t c = 0; c < channels; c++) {
+      float value = x[offset + c] * scale[c] + shift[c];
+      if (adds_residual) value += residual[offset + c];
+      if (relu) value = value < 0 ? 0 : value;
+      y[offset + c] = value;
+    }
+  }
+}
+
+// The options are spelt out as constants, so that no loop tests them.
+RK_LOOP void apply(const float *x, size_t rows, size_t channels, const float *scale, const float *shift,
+                   const float *residual, bool relu, float *y) {
+  if (residual && relu) {
+    apply_rows(x, rows, channels, scale, shift, residual, true, true, y);
+  } else if (residual) {
+    apply_rows(x, rows, channels, scale, shift, residual, true, false, y);
+  } else if (relu) {
+    apply_rows(x, rows, channels, scale, shift, NULL, false, true, y);
+  } else {
+    apply_rows(x, rows, channels, scale, shift, NULL, false, false, y);
+  }
+}
+
+RK_LOOP void backward_reduce_rows(const float *grad_y, const float *y, bool masked, const float *x, size_t rows,
+                                  size_t channels, const float *mean, const float *inverse_deviation, float *sum_g,
+                                  float *sum_g_xhat) {
+  for (size_t c = 0; c < channels; c++) sum_g[c] = sum_g_xhat[c] = 0;
+  size_t row = 0;
+  for (; row + group <= rows; row += group) {
+    size_t first = row * channels;
+    RK_INDEPENDENT
+    for (size_t c = 0; c < channels; c++) {
+      float g[group], products[group];
+      for (size_t k = 0; k < group; k++) {
+        size_t i = first + k * channels + c;
+        g[k] = masked && y[i] <= 0 ? 0 : grad_y[i];
+        products[k] = g[k] * (x[i] - mean[c]);
+      }
+      sum_g[c] += pairwise_sum(g);
+      sum_g_xhat[c] += pairwise_sum(products);
+    }
+  }
+  for (; row < rows; row++) {
+    RK_INDEPENDENT
+    for (size_t c = 0; c < channels; c++) {
+      size_t i = row * channels + c;
+      float g = masked && y[i] <= 0 ? 0 : grad_y[i];
+      sum_g[c] += g;
+      sum_g_xhat[c] += g * (x[i] - mean[c]);
+    }
+  }
+  for (size_t c = 0; c < channels; c++) sum_g_xhat[c] *= inverse_deviation[c];
+}
+
+RK_LOOP void backward_reduce(const float *grad_y, const float *y, const float *x, size_t rows, size_t channels,
+                             const float *mean, const float *inverse_deviation, float *sum_g, float *sum_g_xhat) {
+  if (y) {
+    backward_reduce_rows(grad_y, y, true, x, rows, channels, mean, inverse_deviation, sum_g, sum_g_xhat);
+  } else {
+    backward_reduce_rows(grad_y, NULL, false, x, rows, channels, mean, inverse_deviation, sum_g, sum_g_xhat);
+  }
+}
+
+RK_LOOP void sum_partials(const float *partials, size_t chunks, size_t channels, bool accumulate, float *out) {
+  for (size_t begin = 0; begin < channels; begin += rk_merge_width) {
+    size_t width = smaller(rk_merge_width, channels - begin);
+    double sum[rk_merge_width] = {0};
+    for (size_t chunk = 0; chunk < chunks; chunk++) {
+      for (size_t c = 0; c < width; c++) sum[c] += partials[chunk * channels + begin + c];
+    }
+    for (size_t c = 0; c < width; c++) out[begin + c] = (float)(accumulate ? out[begin + c] + sum[c] : sum[c]);
+  }
+}
+
+/// What becomes of g, the gradient behind the ReLU, besides its part in grad_x.
+typedef enum { drop, store, accumulate } residual_use;
+
+RK_LOOP void backward_apply_rows(const float *grad_y, const float *y, bool masked, const float *x, size_t rows,
+                                 size_t channels, const float *mean, const float *a, const float *b, const float *d,
+                                 float *grad_x, float *grad_residual, residual_use use) {
+  for (size_t row = 0; row < rows; row++) {
+    size_t offset = row * channels;
+    RK_INDEPENDENT
+    for (size_t c = 0; c < channels; c++) {
+      size_t i = offset + c;
+      float g = masked && y[i] <= 0 ? 0 : grad_y[i];
+      if (use != drop) grad_residual[i] = use == accumulate ? grad_residual[i] + g : g;
+      grad_x[i] = g * a[c] + ((x[i] - mean[c]) * b[c] + d[c]);
+    }
+  }
+}
+
+RK_LOOP void backward_apply_masked(const float *grad_y, const float *y, bool masked, const float *x, size_t rows,
+                                   size_t channels, const float *mean, const float *a, const float *b, const float *d,
+                                   float *grad_x, float *grad_residual, bool accumulate_residual) {
+  if (!grad_residual) {
+    backward_apply_rows(grad_y, y, masked, x, rows, channels, mean, a, b, d, grad_x, NULL, drop);
+  } else if (accumulate_residual) {
+    backward_apply_rows(grad_y, y, masked, x, rows, channels, mean, a, b, d, grad_x, grad_residual, accumulate);
+  } else {
+    backward_apply_rows(grad_y, y, masked, x, rows, channels, mean, a, b, d, grad_x, grad_residual, store);
+  }
+}
+
+RK_LOOP void backward_apply(const float *grad_y, const float *y, const float *x, size_t rows, size_t channels,
+                            const float *mean, const float *a, const float *b, const float *d, float *grad_x,
+                            float *grad_residual, bool accumulate_residual) {
+  if (y) {
+    backward_apply_masked(grad_y, y, true, x, rows, channels, mean, a, b, d, grad_x, grad_residual,
+                          accumulate_residual);
+  } else {
+    backward_apply_masked(grad_y, NULL, false, x, rows, channels, mean, a, b, d, grad_x, grad_residual,
+                          accumulate_residual);
+  }
+}
+
+RK_DISPATCH(void, rk_batch_norm_statistics, statistics,
+            (const float *x, size_t rows, size_t channels, float *mean, float *m2), (x, rows, channels, mean, m2))
+RK_DISPATCH(void, rk_batch_norm_merge, merge,
+            (const float *means, const float *m2s, const size_t *counts, size_t chunks, size_t channels, float *mean,
+             float *variance),
+            (means, m2s, counts, chunks, channels, mean, variance))
+RK_DISPATCH(void, rk_batch_norm_apply, apply,
+            (const float *x, size_t rows, size_t channels, const float *scale, const float *shift,
+             const float *residual, bool relu, float *y),
+            (x, rows, channels, scale, shift, residual, relu, y))
+RK_DISPATCH(void, rk_batch_norm_backward_reduce, backward_reduce,
+            (const float *grad_y, const float *y, const float *x, size_t rows, size_t channels, const float *mean,
+             const float *inverse_deviation, float *sum_g, float *sum_g_xhat),
+            (grad_y, y, x, rows, channels, mean, inverse_deviation, sum_g, sum_g_xhat))
+RK_DISPATCH(void, rk_sum_partials, sum_partials,
+            (const float *partials, size_t chunks, size_t channels, bool accumulate, float *out),
+            (partials, chunks, channels, accumulate, out))
+RK_DISPATCH(void, rk_batch_norm_backward_apply, backward_apply,
+            (const float *grad_y, const float *y, const float *x, size_t rows, size_t channels, const float *mean,
+             const float *a, const float *b, const float *d, float *grad_x, float *grad_residual,
+             bool accumulate_residual),
+            (grad_y, y, x, rows, channels, mean, a, b, d, grad_x, grad_residual, accumulate_residual))
+RK_DISPATCH(void, rk_column_sum, column_sum, (const float *x, size_t rows, size_t channels, float *sum),
+            (x, rows, channels, sum))

@@ -1,0 +1,31 @@
+/// Where a run is: enough, with model and optimizer, to go on as if it had never stopped.
+public struct TrainingProgress: Sendable, Equatable, Codable {
+  /// The epoch that runs or comes next, from 0.
+  public private(set) var epoch = 0
+  /// Batches of this epoch that are done.
+  public private(set) var batch = 0
+  /// Steps done since the start of the run.
+  public private(set) var step = 0
+  /// Time spent training in this epoch.
+  public private(set) var seconds = 0.0
+  /// Metrics of this epoch so far.
+  public internal(set) var metrics: ClassificationMetrics
+  /// The phases that have ended.
+  public internal(set) var history = History()
+
+  /// The start of a run.
+  public init(classes: Int) { metrics = ClassificationMetrics(classes: classes) }
+
+  mutating func advance(seconds: Double) {
+    batch += 1
+    step += 1
+    self.seconds += seconds
+  }
+
+  mutating func endEpoch() {
+    epoch += 1
+    batch = 0
+    seconds = 0
+    metrics = ClassificationMetrics(classes: metrics.classes)
+  }
+}
