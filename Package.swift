@@ -46,7 +46,7 @@ let package = Package(
     .testTarget(name: "TensorTests", dependencies: ["ResidualTensor"], resources: [.copy("Fixtures")]),
     .testTarget(name: "StateTests", dependencies: ["ResidualState"]),
     .testTarget(name: "NNTests", dependencies: ["ResidualNN"]),
-    .testTarget(name: "VisionTests", dependencies: ["ResidualVision"]),
+    .testTarget(name: "VisionTests", dependencies: ["ResidualVision", "SystemZlib"]),
     .testTarget(name: "TrainingTests", dependencies: ["ResidualTraining"]),
     .testTarget(name: "ParityTests", dependencies: ["Residual"]),
     .testTarget(name: "CommandTests", dependencies: ["Residual", "resnet"]),
