@@ -76,19 +76,6 @@ def keep_from_zero(module, x):
             parameter.copy_(moved)
 
 
-def soften_residual_branches(module):
-    """Multiplies what each block adds by 0.2, nearer to a trained network than the initial 1 is.
-
-    With 1, a hundred layers of batch norm over a small batch turn a rounding error of 1e-7 into one of 1e-3, ours and
-    PyTorch's alike, in which a real mistake could hide.
-    """
-    for block in module.modules():
-        if isinstance(block, (resnet.BasicBlock, resnet.Bottleneck)):
-            last = block.bn2 if isinstance(block, resnet.BasicBlock) else block.bn3
-            if isinstance(last, torch.nn.BatchNorm2d):
-                torch.nn.init.constant_(last.weight, 0.2)
-
-
 def prepare(case):
     """The module with its initial weights, the input, the target and dJ/d(output), by the case's own seed."""
     seed_name = case.weights_of or case.name
@@ -98,7 +85,7 @@ def prepare(case):
         if parameter.dim() == 1 and case.layer != "resnet":  # batch norm starts at 1 and 0, which would hide mistakes
             torch.nn.init.normal_(parameter, mean=1.0 if name.endswith("weight") else 0.0, std=0.5)
     if case.layer == "resnet":
-        soften_residual_branches(module)
+        resnet.soften_residual_branches(module)
     module.train()
     with torch.no_grad():
         for _ in range(case.warm_up):
