@@ -16,13 +16,19 @@ public struct TrainingProgress: Sendable, Equatable, Codable {
   /// The start of a run.
   public init(classes: Int) { metrics = ClassificationMetrics(classes: classes) }
 
+  /// Whether a run of this many classes and batches an epoch can be here.
+  func isConsistent(classes: Int, batches: Int) -> Bool {
+    metrics.isConsistent && metrics.classes == classes && epoch >= 0 && step >= batch && (0...batches).contains(batch)
+  }
+
   mutating func advance(seconds: Double) {
     batch += 1
     step += 1
     self.seconds += seconds
   }
 
-  mutating func endEpoch() {
+  mutating func endEpoch(with records: [EpochRecord]) {
+    for record in records { history.append(record) }
     epoch += 1
     batch = 0
     seconds = 0
