@@ -23,6 +23,11 @@ public struct TrainingProgress: Sendable, Equatable, Codable {
     history[.test].reduce(nil) { best, record in best.map { $0.accuracy >= record.accuracy ? $0 : record } ?? record }
   }
 
+  /// Whether a run of this many classes and batches an epoch can be here.
+  func isConsistent(classes: Int, batches: Int) -> Bool {
+    metrics.isConsistent && metrics.classes == classes && epoch >= 0 && step >= batch && (0...batches).contains(batch)
+  }
+
   mutating func advance(seconds: Double) {
     batch += 1
     step += 1
