@@ -15,6 +15,7 @@
 #include "elementwise.h"
 #include "layout.h"
 #include "optimizer.h"
+#include "peak.h"
 #include "pool.h"
 #include "random.h"
 #include "softmax.h"
