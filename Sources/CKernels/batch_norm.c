@@ -8,8 +8,6 @@
 /// Channels whose sums are held in double at a time.
 enum { tile = 512 };
 
-static inline size_t smaller(size_t a, size_t b) { return a < b ? a : b; }
-
 /// Rows that are added pairwise before they join the running sums: fewer roundings than row by row, and one pass over
 /// the sums for `group` over the rows.
 enum { group = 8 };
@@ -58,7 +56,7 @@ RK_LOOP void add_rows(const float *rows, size_t before, size_t added, size_t cha
 /// relative to the mean of the first rows, so that a mean far from zero costs no digits.
 RK_LOOP void statistics(const float *x, size_t rows, size_t channels, float *mean, float *m2) {
   for (size_t begin = 0; begin < channels; begin += tile) {
-    size_t width = smaller(tile, channels - begin), reference_rows = smaller(group, rows);
+    size_t width = rk_smaller(tile, channels - begin), reference_rows = rk_smaller(group, rows);
     float reference[tile] = {0}, sum[tile] = {0};
     for (size_t row = 0; row < reference_rows; row++) {
       for (size_t c = 0; c < width; c++) reference[c] += x[row * channels + begin + c] / (float)reference_rows;
@@ -76,7 +74,7 @@ RK_LOOP void statistics(const float *x, size_t rows, size_t channels, float *mea
 RK_LOOP void merge(const float *means, const float *m2s, const size_t *counts, size_t chunks, size_t channels,
                    float *mean, float *variance) {
   for (size_t begin = 0; begin < channels; begin += tile) {
-    size_t width = smaller(tile, channels - begin);
+    size_t width = rk_smaller(tile, channels - begin);
     double merged_mean[tile] = {0}, merged_m2[tile] = {0};
     size_t rows = 0;
     for (size_t chunk = 0; chunk < chunks; chunk++) {
@@ -179,7 +177,7 @@ RK_LOOP void backward_reduce(const float *grad_y, const float *y, const float *x
 
 RK_LOOP void sum_partials(const float *partials, size_t chunks, size_t channels, bool accumulate, float *out) {
   for (size_t begin = 0; begin < channels; begin += tile) {
-    size_t width = smaller(tile, channels - begin);
+    size_t width = rk_smaller(tile, channels - begin);
     double sum[tile] = {0};
     for (size_t chunk = 0; chunk < chunks; chunk++) {
       for (size_t c = 0; c < width; c++) sum[c] += partials[chunk * channels + begin + c];

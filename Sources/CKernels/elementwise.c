@@ -52,16 +52,16 @@ RK_LOOP void sigmoid_backward(const float *grad_y, const float *y, size_t count,
   for (size_t i = 0; i < count; i++) grad_x[i] = grad_y[i] * ((1 - y[i]) * y[i]);
 }
 
+RK_LOOP double term(double value, bool squares) { return squares ? value * value : value; }
+
 RK_LOOP double sum_of(const float *x, size_t count, bool squares) {
   enum { lanes = 32 };
   double partial[lanes] = {0};
-  for (size_t i = 0; i < count; i += lanes) {
-    size_t width = count - i < lanes ? count - i : lanes;
-    for (size_t lane = 0; lane < width; lane++) {
-      double value = x[i + lane];
-      partial[lane] += squares ? value * value : value;
-    }
+  size_t i = 0;
+  for (; i + lanes <= count; i += lanes) {
+    for (size_t lane = 0; lane < lanes; lane++) partial[lane] += term(x[i + lane], squares);
   }
+  for (size_t lane = 0; i + lane < count; lane++) partial[lane] += term(x[i + lane], squares);
   for (size_t width = lanes / 2; width > 0; width /= 2) {
     for (size_t lane = 0; lane < width; lane++) partial[lane] += partial[lane + width];
   }

@@ -10,8 +10,6 @@ enum { tile = 256, side = 8 };
 typedef float vector __attribute__((vector_size(side * sizeof(float))));
 typedef float unaligned_vector __attribute__((vector_size(side * sizeof(float)), aligned(4), may_alias));
 
-static inline size_t smaller(size_t a, size_t b) { return a < b ? a : b; }
-
 /// Transposes an 8x8 square: neighbours change places first one by one, then two by two, then four by four.
 RK_LOOP void transpose_square(const float *x, size_t x_stride, float *out, size_t out_stride) {
   vector a[side], b[side];
@@ -38,7 +36,7 @@ RK_LOOP void transpose(const float *x, size_t a, size_t b, size_t row_begin, siz
     return;
   }
   for (size_t begin = 0; begin < a; begin += tile) {
-    size_t end = smaller(a, begin + tile);
+    size_t end = rk_smaller(a, begin + tile);
     size_t row = row_begin;
     for (; row + side <= row_end; row += side) {
       size_t column = begin;
@@ -53,28 +51,6 @@ RK_LOOP void transpose(const float *x, size_t a, size_t b, size_t row_begin, siz
   }
 }
 
-RK_LOOP void oihw_to_ohwi(const float *x, size_t in_channels, size_t spatial, size_t o_begin, size_t o_end,
-                          float *out) {
-  size_t count = in_channels * spatial;
-  for (size_t o = o_begin; o < o_end; o++) {
-    transpose(x + o * count, in_channels, spatial, 0, spatial, out + o * count);
-  }
-}
-
-RK_LOOP void ohwi_to_oihw(const float *x, size_t in_channels, size_t spatial, size_t o_begin, size_t o_end,
-                          float *out) {
-  size_t count = in_channels * spatial;
-  for (size_t o = o_begin; o < o_end; o++) {
-    transpose(x + o * count, spatial, in_channels, 0, in_channels, out + o * count);
-  }
-}
-
 RK_DISPATCH(void, rk_transpose, transpose,
             (const float *x, size_t a, size_t b, size_t row_begin, size_t row_end, float *out),
             (x, a, b, row_begin, row_end, out))
-RK_DISPATCH(void, rk_oihw_to_ohwi, oihw_to_ohwi,
-            (const float *x, size_t in_channels, size_t spatial, size_t o_begin, size_t o_end, float *out),
-            (x, in_channels, spatial, o_begin, o_end, out))
-RK_DISPATCH(void, rk_ohwi_to_oihw, ohwi_to_oihw,
-            (const float *x, size_t in_channels, size_t spatial, size_t o_begin, size_t o_end, float *out),
-            (x, in_channels, spatial, o_begin, o_end, out))
