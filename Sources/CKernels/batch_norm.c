@@ -1,9 +1,11 @@
 #include "batch_norm.h"
 
+#include <string.h>
+
 #include "dispatch.h"
 
-/// Channels that the merges hold in double at a time.
-enum { rk_merge_width = 64 };
+/// Channels whose sums are held in double at a time.
+enum { tile = 512 };
 
 static inline size_t smaller(size_t a, size_t b) { return a < b ? a : b; }
 
@@ -33,46 +35,45 @@ RK_LOOP void column_sum(const float *x, size_t rows, size_t channels, float *sum
   }
 }
 
-/// One pass: each group's sum and squared deviations from its own mean join those of the rows before by the formula of
-/// rk_batch_norm_merge. All values are taken relative to the first row, so that a mean far from zero costs no digits.
+/// Adds `added` rows (a constant: `group` or 1) to the running sum and squared deviations of the `before` rows before
+/// them, as rk_batch_norm_merge does for chunks. Values are taken relative to the first of the added rows, so that a
+/// mean far from zero costs no digits.
+RK_LOOP void add_rows(const float *rows, size_t before, size_t added, size_t channels, size_t width, double *sum,
+                      float *m2) {
+  double per_row = before == 0 ? 0 : 1 / (double)before;
+  float weight = (float)before * (float)added / (float)(before + added);
+  RK_INDEPENDENT
+  for (size_t c = 0; c < width; c++) {
+    float first = rows[c], values[group] = {0}, squares[group] = {0};
+    for (size_t k = 1; k < added; k++) values[k] = rows[k * channels + c] - first;
+    float rest = pairwise_sum(values), rest_mean = rest / (float)added;
+    for (size_t k = 0; k < added; k++) squares[k] = (values[k] - rest_mean) * (values[k] - rest_mean);
+    float delta = (float)((double)first + rest_mean - sum[c] * per_row);
+    m2[c] += pairwise_sum(squares) + delta * delta * weight;
+    sum[c] += (double)first * (double)added + rest;
+  }
+}
+
+/// One pass over the rows, in tiles of channels whose running sums fit the first-level cache.
 RK_LOOP void statistics(const float *x, size_t rows, size_t channels, float *mean, float *m2) {
-  for (size_t c = 0; c < channels; c++) mean[c] = m2[c] = 0;
-  float *sum = mean;
-  size_t row = 0;
-  for (; row + group <= rows; row += group) {
-    const float *first = x + row * channels;
-    float per_row = row == 0 ? 0 : 1 / (float)row;
-    float weight = (float)row * group / (float)(row + group);
-    RK_INDEPENDENT
-    for (size_t c = 0; c < channels; c++) {
-      float values[group], squares[group];
-      for (size_t k = 0; k < group; k++) values[k] = first[k * channels + c] - x[c];
-      float group_sum = pairwise_sum(values), group_mean = group_sum * (1.0f / group);
-      for (size_t k = 0; k < group; k++) squares[k] = (values[k] - group_mean) * (values[k] - group_mean);
-      float delta = group_mean - sum[c] * per_row;
-      m2[c] += pairwise_sum(squares) + delta * delta * weight;
-      sum[c] += group_sum;
+  for (size_t begin = 0; begin < channels; begin += tile) {
+    size_t width = smaller(tile, channels - begin);
+    double sum[tile] = {0};
+    memset(m2 + begin, 0, width * sizeof *m2);
+    size_t row = 0;
+    for (; row + group <= rows; row += group) {
+      add_rows(x + row * channels + begin, row, group, channels, width, sum, m2 + begin);
     }
+    for (; row < rows; row++) add_rows(x + row * channels + begin, row, 1, channels, width, sum, m2 + begin);
+    for (size_t c = 0; c < width; c++) mean[begin + c] = (float)(sum[c] / (double)rows);
   }
-  for (; row < rows; row++) {
-    float per_row = row == 0 ? 0 : 1 / (float)row;
-    float weight = (float)row / (float)(row + 1);
-    RK_INDEPENDENT
-    for (size_t c = 0; c < channels; c++) {
-      float value = x[row * channels + c] - x[c];
-      float delta = value - sum[c] * per_row;
-      m2[c] += delta * delta * weight;
-      sum[c] += value;
-    }
-  }
-  for (size_t c = 0; c < channels; c++) mean[c] = x[c] + sum[c] / (float)rows;
 }
 
 RK_LOOP void merge(const float *means, const float *m2s, const size_t *counts, size_t chunks, size_t channels,
                    float *mean, float *variance) {
-  for (size_t begin = 0; begin < channels; begin += rk_merge_width) {
-    size_t width = smaller(rk_merge_width, channels - begin);
-    double merged_mean[rk_merge_width] = {0}, merged_m2[rk_merge_width] = {0};
+  for (size_t begin = 0; begin < channels; begin += tile) {
+    size_t width = smaller(tile, channels - begin);
+    double merged_mean[tile] = {0}, merged_m2[tile] = {0};
     size_t rows = 0;
     for (size_t chunk = 0; chunk < chunks; chunk++) {
       if (counts[chunk] == 0) continue;
@@ -162,9 +163,9 @@ RK_LOOP void backward_reduce(const float *grad_y, const float *y, const float *x
 }
 
 RK_LOOP void sum_partials(const float *partials, size_t chunks, size_t channels, bool accumulate, float *out) {
-  for (size_t begin = 0; begin < channels; begin += rk_merge_width) {
-    size_t width = smaller(rk_merge_width, channels - begin);
-    double sum[rk_merge_width] = {0};
+  for (size_t begin = 0; begin < channels; begin += tile) {
+    size_t width = smaller(tile, channels - begin);
+    double sum[tile] = {0};
     for (size_t chunk = 0; chunk < chunks; chunk++) {
       for (size_t c = 0; c < width; c++) sum[c] += partials[chunk * channels + begin + c];
     }

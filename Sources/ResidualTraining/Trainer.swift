@@ -16,7 +16,7 @@ public final class Trainer {
   /// The network.
   public let model: any ImageClassifier
   /// What changes its parameters.
-  public let optimizer: any Optimizer
+  public let optimizer: any CheckpointableOptimizer
   /// What is trained on.
   public let trainLoader: DataLoader
   /// What is tested on after each epoch; nil for no test phase.
@@ -29,8 +29,8 @@ public final class Trainer {
   /// - Throws: `TrainingError` or `ModelError` if images and model don't fit, also in the last, shorter batch of an
   ///   epoch, or if `progress` is not one of such a run.
   public init(
-    _ model: any ImageClassifier, optimizer: any Optimizer, trainLoader: DataLoader, testLoader: DataLoader? = nil,
-    progress: TrainingProgress? = nil
+    _ model: any ImageClassifier, optimizer: any CheckpointableOptimizer, trainLoader: DataLoader,
+    testLoader: DataLoader? = nil, progress: TrainingProgress? = nil
   ) throws {
     self.model = model
     self.optimizer = optimizer
@@ -75,6 +75,19 @@ public final class Trainer {
     if progress.batch == trainLoader.batchCount { progress.endEpoch(with: records) }
   }
 
+  /// The key of each of the optimizer's parameters, in its order.
+  var parameterNames: [String] {
+    let names = Dictionary(
+      model.namedParameters().map { (ObjectIdentifier($0.parameter), $0.key) }, uniquingKeysWith: { first, _ in first })
+    return optimizer.parameters.enumerated().map { names[ObjectIdentifier($1)] ?? "parameter.\($0)" }
+  }
+
+  /// Goes on from a saved position; throws, and stays where it was, if no such run can be there.
+  func resume(at progress: TrainingProgress) throws {
+    try requireFit(of: progress)
+    self.progress = progress
+  }
+
   private func trainEpoch(steps: Int?, onEvent: (TrainingEvent) throws -> Void) throws {
     model.train()
     let batches = trainLoader.batches(epoch: progress.epoch)
@@ -112,7 +125,7 @@ public final class Trainer {
   }
 
   /// A saved progress may come from a file: one of another run must not be gone on with.
-  private func requireFit(of progress: TrainingProgress) throws {
+  func requireFit(of progress: TrainingProgress) throws {
     guard progress.isConsistent(classes: model.classes, batches: trainLoader.batchCount) else {
       throw TrainingError(
         code: .mismatch,

@@ -50,7 +50,7 @@ struct TrainingRun {
     }
   }
 
-  private func makeOptimizer(_ parameters: [Parameter]) throws -> any Optimizer {
+  private func makeOptimizer(_ parameters: [Parameter]) throws -> any CheckpointableOptimizer {
     switch options.optimizer {
     case .adam: try Adam(parameters, learningRate: options.learningRate)
     case .sgd: try SGD(parameters, learningRate: options.learningRate, momentum: options.momentum)

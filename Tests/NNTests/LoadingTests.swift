@@ -16,8 +16,7 @@ private final class TemporaryFolder {
 }
 
 private func seeded<Model>(_ seed: UInt64, _ make: () -> Model) -> Model {
-  Generator.default.manualSeed(seed)
-  return make()
+  Generator.withDefault(Generator(seed: seed), make)
 }
 
 /// A small residual network with everything the large ones have.
@@ -25,7 +24,7 @@ private func network(seed: UInt64, inputChannels: Int = 1, classes: Int = 10) ->
   seeded(seed) { CIFARResNet(layers: 8, inputChannels: inputChannels, classes: classes) }
 }
 
-@Suite("Loading weights", .serialized)
+@Suite("Loading weights")
 struct LoadingTests {
   private let folder: TemporaryFolder
 
@@ -59,7 +58,8 @@ struct LoadingTests {
       case .cutInHalf, .cutByOne, .cutToHeader: (.truncated, [])
       case .missingKey: (.missingKeys, ["Missing key(s) in state_dict: \"layer1.0.conv1.weight\""])
       case .extraKey: (.unexpectedKeys, ["Unexpected key(s) in state_dict: \"layer9.weight\""])
-      case .wrongShape: (.shapeMismatch, ["size mismatch for linear.weight", "[5, 64]", "[10, 64]", "replacing: [\"linear\"]"])
+      case .wrongShape:
+        (.shapeMismatch, ["size mismatch for linear.weight", "[5, 64]", "[10, 64]", "replacing: [\"linear\"]"])
       case .wrongType: (.dtypeMismatch, ["dtype mismatch for linear.bias", "float64", "float32", "casting: true"])
       case .otherModel: (.missingKeys, ["Missing key(s)", "Unexpected key(s)"])
       case .prefixed: (.missingKeys, ["strippingPrefix: \"module.\""])

@@ -127,7 +127,8 @@ struct ModuleTests {
       _ = BatchNorm2d(4)(Tensor(repeating: 0, shape: [1, 4, 1, 1]))
     }
     let text = String(decoding: result?.standardErrorContent ?? [], as: UTF8.self)
-    #expect(text.contains("BatchNorm2d: one value per channel in an input of shape [1, 4, 1, 1]"), "\(text.prefix(300))")
+    let words = "BatchNorm2d: one value per channel in an input of shape [1, 4, 1, 1]"
+    #expect(text.contains(words), "\(text.prefix(300))")
   }
 }
 

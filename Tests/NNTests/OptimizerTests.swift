@@ -7,8 +7,8 @@ private func parameter(_ values: [Float]) -> Parameter { Parameter(Tensor(values
 @Suite("Optimizers")
 struct OptimizerTests {
   enum Refused: CaseIterable {
-    case sgdEmpty, adamEmpty, sgdDuplicate, adamDuplicate, sgdNegativeRate, adamNegativeRate, sgdNaNRate, adamInfiniteRate
-    case negativeMomentum, negativeDecay, nanDampening, nesterovWithoutMomentum, nesterovWithDampening
+    case sgdEmpty, adamEmpty, sgdDuplicate, adamDuplicate, sgdNegativeRate, adamNegativeRate, sgdNaNRate
+    case adamInfiniteRate, negativeMomentum, negativeDecay, nanDampening, nesterovWithoutMomentum, nesterovWithDampening
     case negativeBeta, betaOfOne, nanBeta, negativeEpsilon, adamWNegativeDecay
 
     var expected: (code: OptimizerError.Code, words: String) {

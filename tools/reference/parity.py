@@ -29,6 +29,7 @@ import torch
 import parity_cases
 import parity_initialization
 import parity_optimizers
+import resnet
 import state_file
 
 
@@ -76,13 +77,15 @@ def keep_from_zero(module, x):
 
 
 def prepare(case):
-    """The module with its initial weights, the input and the target, by the case's own seed."""
+    """The module with its initial weights, the input, the target and dJ/d(output), by the case's own seed."""
     seed_name = case.weights_of or case.name
     torch.manual_seed(zlib.crc32(seed_name.encode()))
     module = parity_cases.make_module(case.layer, case.arguments)
     for name, parameter in module.named_parameters():
         if parameter.dim() == 1 and case.layer != "resnet":  # batch norm starts at 1 and 0, which would hide mistakes
             torch.nn.init.normal_(parameter, mean=1.0 if name.endswith("weight") else 0.0, std=0.5)
+    if case.layer == "resnet":
+        resnet.soften_residual_branches(module)
     module.train()
     with torch.no_grad():
         for _ in range(case.warm_up):
@@ -96,29 +99,32 @@ def prepare(case):
         target = torch.randint(case.shape[1], (case.shape[0],))
     elif case.target == "probabilities":
         target = torch.softmax(torch.randn(case.shape), 1)
-    return module, x, target
+    with torch.no_grad():
+        trial = copy.deepcopy(module)
+        trial.target = target
+        upstream = torch.randn(trial(x).shape)
+    return module, x, target, upstream
 
 
 def run(module, x, target, upstream, dtype):
-    """One forward and backward in that precision. Returns the results by name, and the output."""
+    """One forward and backward in that precision; the results by name."""
     module = copy.deepcopy(module).to(dtype)
     if target is not None:
         module.target = target
     x = x.to(dtype).requires_grad_()
     y = module(x)
-    upstream = torch.randn(y.shape) if upstream is None else upstream
     y.backward(upstream.to(dtype))
     results = {"output": y, "input_grad": x.grad}
     results |= {f"grad.{key}": p.grad for key, p in module.named_parameters() if p.requires_grad}
     results |= {f"buffer.{key}": buffer for key, buffer in module.named_buffers()}
-    return results, upstream
+    return results
 
 
 def write_case(case, cases, folder):
     """Writes the case's file; returns PyTorch's largest float32 error and the name of the result that has it."""
-    module, x, target = prepare(case)
-    oracle, upstream = run(module, x, target, None, torch.float64)
-    single, _ = run(module, x, target, upstream, torch.float32)
+    module, x, target, upstream = prepare(case)
+    oracle = run(module, x, target, upstream, torch.float64)
+    single = run(module, x, target, upstream, torch.float32)
     content = {"input": x, "upstream": upstream}
     if target is not None:
         content["target"] = target

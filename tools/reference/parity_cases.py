@@ -105,8 +105,9 @@ def make_input(case):
         x = 1e4 + x
     elif case.values == "wide":
         x = 8 * x
-    elif case.values == "pixels":
-        x = torch.rand(case.shape)
+    elif case.values == "images":  # soft blobs in 0..1: images that differ as wholes, as real ones do
+        coarse = torch.rand(*case.shape[:2], 4, 4)
+        x = nn.functional.interpolate(coarse, case.shape[2:], mode="bilinear", align_corners=True)
     return x
 
 
@@ -289,7 +290,7 @@ def networks():
         yield Case(f"sequential-{mode}", "sequential", dict(layers=stack), (4, 3, 12, 10), mode, warm_up=3)
 
     yield Case("small-cnn", "resnet", dict(model="small-cnn", in_channels=1, classes=10, image_size=28),
-               (8, 1, 28, 28), values="pixels")
+               (8, 1, 28, 28), values="images")
     tiny = dict(model="resnet", layers=[1, 1, 1, 1])  # of the ImageNet family, for options and sizes
     for name, model, shape, mode, values, in_1x1, shortcut, norm, weights_of in [
             ("cifar-resnet20-train", "cifar-resnet20", (8, 3, 32, 32), "train", "normal", False, "A", True, ""),
@@ -297,12 +298,12 @@ def networks():
             ("cifar-resnet20-option-b", "cifar-resnet20", (8, 3, 32, 32), "train", "normal", False, "B", True, ""),
             ("cifar-resnet20-no-batch-norm", "cifar-resnet20", (8, 3, 32, 32), "train", "normal", False, "A", False,
              ""),
-            ("resnet-basic-block-28x28-train", tiny | dict(block="basic_block"), (8, 1, 28, 28), "train", "pixels",
+            ("resnet-basic-block-28x28-train", tiny | dict(block="basic_block"), (8, 1, 28, 28), "train", "images",
              False, "B", True, ""),
             ("resnet-bottleneck-stride-in-1x1-odd-eval", tiny | dict(block="bottleneck"), (2, 3, 45, 39), "eval",
              "normal", True, "B", True, ""),
-            ("resnet101-train", "resnet101", (8, 1, 32, 32), "train", "pixels", False, "B", True, ""),
-            ("resnet101-eval", "resnet101", (8, 1, 32, 32), "eval", "pixels", False, "B", True, "resnet101-train")]:
+            ("resnet101-train", "resnet101", (8, 1, 32, 32), "train", "images", False, "B", True, ""),
+            ("resnet101-eval", "resnet101", (8, 1, 32, 32), "eval", "images", False, "B", True, "resnet101-train")]:
         arguments = (dict(model=model) if isinstance(model, str) else model) | dict(
             in_channels=shape[1], classes=10, stride_in_1x1=in_1x1, shortcut=shortcut, batch_norm=norm)
         yield Case(name, "resnet", arguments, shape, mode, values, warm_up=3 if norm else 0, weights_of=weights_of)
