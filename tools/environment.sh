@@ -39,14 +39,14 @@ install them in your system's own way and run this again."
   "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends "$@"
 }
 
-# Installs whichever of the needed tools and libraries are not there.
+# require_packages build|python: installs whichever of the needed tools and libraries are not there.
 require_packages() {
   local missing=()
   command -v git >/dev/null || missing+=(git)
   command -v pkg-config >/dev/null || missing+=(pkg-config)
   pkg-config --exists hdf5 2>/dev/null || missing+=(libhdf5-dev)
   pkg-config --exists zlib 2>/dev/null || missing+=(zlib1g-dev)
-  [ "${1:-}" != python ] || python3 -c 'import ensurepip, venv' 2>/dev/null || missing+=(python3 python3-venv)
+  [ "$1" = build ] || python3 -c 'import ensurepip, venv' 2>/dev/null || missing+=(python3 python3-venv)
   [ ${#missing[@]} -eq 0 ] || install_packages "${missing[@]}"
 }
 
