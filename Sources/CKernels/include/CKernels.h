@@ -16,6 +16,7 @@
 #include "layout.h"
 #include "optimizer.h"
 #include "pool.h"
+#include "random.h"
 #include "softmax.h"
 
 #endif

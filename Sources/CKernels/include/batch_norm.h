@@ -21,19 +21,19 @@ void rk_batch_norm_merge(const float *means, const float *m2s, const size_t *cou
 void rk_batch_norm_apply(const float *x, size_t rows, size_t channels, const float *scale, const float *shift,
                          const float *residual, bool relu, float *y);
 
-/// Per channel, over one chunk: sum of g and sum of g * (x - mean) * inverse_deviation, where g is grad_y where y > 0,
-/// else 0 (y NULL: g is grad_y).
+/// Per channel, over one chunk: sum of g and sum of g * (x - mean) * inverse_deviation, where g is 0 where y <= 0, else
+/// grad_y (y NULL: g is grad_y).
 void rk_batch_norm_backward_reduce(const float *grad_y, const float *y, const float *x, size_t rows, size_t channels,
                                    const float *mean, const float *inverse_deviation, float *sum_g, float *sum_g_xhat);
 
 /// Adds `chunks` partial rows [channels] in chunk order, in double; out = (or += when accumulate) the sums.
 void rk_sum_partials(const float *partials, size_t chunks, size_t channels, bool accumulate, float *out);
 
-/// With g as above: grad_x = g * a[c] + x * b[c] + d[c]; grad_residual (NULL for none) = (or += when
-/// accumulate_residual) g. grad_x may be grad_y.
+/// With g as above: grad_x = g * a[c] + (x - mean[c]) * b[c] + d[c] (x * b + d would cancel where the mean is far from
+/// zero); grad_residual (NULL for none) = (or += when accumulate_residual) g. grad_x may be grad_y.
 void rk_batch_norm_backward_apply(const float *grad_y, const float *y, const float *x, size_t rows, size_t channels,
-                                  const float *a, const float *b, const float *d, float *grad_x, float *grad_residual,
-                                  bool accumulate_residual);
+                                  const float *mean, const float *a, const float *b, const float *d, float *grad_x,
+                                  float *grad_residual, bool accumulate_residual);
 
 /// Sum of each column of a chunk of rows.
 void rk_column_sum(const float *x, size_t rows, size_t channels, float *sum);

@@ -14,8 +14,9 @@ void rk_scale(const float *x, float scale, size_t count, float *out);
 /// out += x * scale
 void rk_add_scaled(const float *x, float scale, size_t count, float *out);
 
+/// y = max(0, x); a NaN stays.
 void rk_relu(const float *x, size_t count, float *y);
-/// grad_x = grad_y where y > 0, else 0.
+/// grad_x = 0 where y <= 0, else grad_y (so also where y is NaN, as in PyTorch).
 void rk_relu_backward(const float *grad_y, const float *y, size_t count, float *grad_x);
 
 /// y = 1 / (1 + exp(-x))

@@ -1,0 +1,138 @@
+// A libhdf5 file driver on a descriptor the caller opened.
+//
+// Reads beyond the file's end fail, and so do reads past a budget of several times the file's size: a file whose
+// structures lead in circles ends in an error.
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "internal.h"
+
+typedef struct {
+  H5FD_t common;  // libhdf5's own, first
+  chdf5_file *file;
+} driver_file;
+
+typedef struct {
+  chdf5_file *file;
+} driver_settings;
+
+static const char driver_name[] = "residual";
+
+static H5FD_t *driver_open(const char *name, unsigned flags, hid_t access, haddr_t maximum) {
+  (void)name, (void)flags, (void)maximum;
+  const driver_settings *settings = H5Pget_driver_info(access);
+  driver_file *opened = settings ? calloc(1, sizeof *opened) : NULL;
+  if (opened) opened->file = settings->file;
+  return (H5FD_t *)opened;
+}
+
+static herr_t driver_close(H5FD_t *opened) {
+  free(opened);
+  return 0;
+}
+
+static chdf5_file *file_of(const H5FD_t *opened) { return ((const driver_file *)opened)->file; }
+
+static int driver_compare(const H5FD_t *a, const H5FD_t *b) {
+  uintptr_t left = (uintptr_t)file_of(a), right = (uintptr_t)file_of(b);
+  return left < right ? -1 : left > right;
+}
+
+static herr_t driver_query(const H5FD_t *opened, unsigned long *features) {
+  (void)opened;
+  *features = H5FD_FEAT_AGGREGATE_METADATA | H5FD_FEAT_ACCUMULATE_METADATA | H5FD_FEAT_AGGREGATE_SMALLDATA
+              | H5FD_FEAT_DEFAULT_VFD_COMPATIBLE;
+  return 0;
+}
+
+static haddr_t driver_get_allocated(const H5FD_t *opened, H5FD_mem_t type) {
+  (void)type;
+  return file_of(opened)->allocated;
+}
+
+static herr_t driver_set_allocated(H5FD_t *opened, H5FD_mem_t type, haddr_t end) {
+  (void)type;
+  file_of(opened)->allocated = end;
+  return 0;
+}
+
+static haddr_t driver_get_end(const H5FD_t *opened, H5FD_mem_t type) {
+  (void)type;
+  return file_of(opened)->end;
+}
+
+static herr_t driver_read(H5FD_t *opened, H5FD_mem_t type, hid_t transfer, haddr_t offset, size_t count, void *bytes) {
+  (void)type, (void)transfer;
+  chdf5_file *file = file_of(opened);
+  if (offset == HADDR_UNDEF || offset + count < offset) return -1;
+  if (!file->write && (offset + count > file->end || count > file->read_budget)) return -1;
+  if (!file->write) file->read_budget -= count;
+  unsigned char *destination = bytes;
+  while (count > 0) {
+    ssize_t got = pread(file->descriptor, destination, count, (off_t)offset);
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) return -1;
+    if (got == 0) {  // what has been given out but not written yet
+      memset(destination, 0, count);
+      return file->write ? 0 : -1;
+    }
+    destination += got;
+    offset += (haddr_t)got;
+    count -= (size_t)got;
+  }
+  return 0;
+}
+
+static herr_t driver_write(
+  H5FD_t *opened, H5FD_mem_t type, hid_t transfer, haddr_t offset, size_t count, const void *bytes) {
+  (void)type, (void)transfer;
+  chdf5_file *file = file_of(opened);
+  if (!file->write) return -1;
+  if (file->write_error == 0) file->write_error = file->write(file->write_context, offset, bytes, count);
+  if (offset + count > file->end) file->end = offset + count;
+  return 0;
+}
+
+static herr_t driver_truncate(H5FD_t *opened, hid_t transfer, hbool_t closing) {
+  (void)transfer, (void)closing;
+  chdf5_file *file = file_of(opened);
+  if (file->write) file->end = file->allocated;
+  return 0;
+}
+
+static const H5FD_class_t driver_class = {
+#ifdef H5FD_CLASS_VERSION
+  .version = H5FD_CLASS_VERSION,
+  .value = (H5FD_class_value_t)(H5_VFD_RESERVED + 17),
+#endif
+  .name = driver_name,
+  .maxaddr = (haddr_t)INT64_MAX,
+  .fc_degree = H5F_CLOSE_STRONG,
+  .fapl_size = sizeof(driver_settings),
+  .open = driver_open,
+  .close = driver_close,
+  .cmp = driver_compare,
+  .query = driver_query,
+  .get_eoa = driver_get_allocated,
+  .set_eoa = driver_set_allocated,
+  .get_eof = driver_get_end,
+  .read = driver_read,
+  .write = driver_write,
+  .truncate = driver_truncate,
+  .fl_map = H5FD_FLMAP_DICHOTOMY,
+};
+
+hid_t chdf5_register_driver(void) {
+  static hid_t driver = -1;
+  if (driver < 0 || H5Iget_type(driver) != H5I_VFL) driver = H5FDregister(&driver_class);
+  return driver;
+}
+
+herr_t chdf5_use_driver(hid_t access, chdf5_file *file) {
+  driver_settings settings = {.file = file};
+  hid_t driver = chdf5_register_driver();
+  return driver < 0 ? -1 : H5Pset_driver(access, driver, &settings);
+}

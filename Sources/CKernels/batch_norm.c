@@ -1,0 +1,241 @@
+#include "batch_norm.h"
+
+#include <string.h>
+
+#include "dispatch.h"
+
+/// Channels whose sums are held in double at a time.
+enum { tile = 512 };
+
+static inline size_t smaller(size_t a, size_t b) { return a < b ? a : b; }
+
+/// Rows that are added pairwise before they join the running sums: fewer roundings than row by row, and one pass over
+/// the sums for `group` over the rows.
+enum { group = 8 };
+
+RK_LOOP float pairwise_sum(const float values[group]) {
+  return ((values[0] + values[1]) + (values[2] + values[3])) + ((values[4] + values[5]) + (values[6] + values[7]));
+}
+
+RK_LOOP void column_sum(const float *x, size_t rows, size_t channels, float *sum) {
+  for (size_t c = 0; c < channels; c++) sum[c] = 0;
+  size_t row = 0;
+  for (; row + group <= rows; row += group) {
+    const float *first = x + row * channels;
+    RK_INDEPENDENT
+    for (size_t c = 0; c < channels; c++) {
+      float values[group];
+      for (size_t k = 0; k < group; k++) values[k] = first[k * channels + c];
+      sum[c] += pairwise_sum(values);
+    }
+  }
+  for (; row < rows; row++) {
+    RK_INDEPENDENT
+    for (size_t c = 0; c < channels; c++) sum[c] += x[row * channels + c];
+  }
+}
+
+/// Adds `added` rows (a constant: `group` or 1) to the running sum and squared deviations of the `before` rows before
+/// them, as rk_batch_norm_merge does for chunks. Values are taken relative to the first of the added rows, so that a
+/// mean far from zero costs no digits.
+RK_LOOP void add_rows(const float *rows, size_t before, size_t added, size_t channels, size_t width, double *sum,
+                      float *m2) {
+  double per_row = before == 0 ? 0 : 1 / (double)before;
+  float weight = (float)before * (float)added / (float)(before + added);
+  RK_INDEPENDENT
+  for (size_t c = 0; c < width; c++) {
+    float first = rows[c], values[group] = {0}, squares[group] = {0};
+    for (size_t k = 1; k < added; k++) values[k] = rows[k * channels + c] - first;
+    float rest = pairwise_sum(values), rest_mean = rest / (float)added;
+    for (size_t k = 0; k < added; k++) squares[k] = (values[k] - rest_mean) * (values[k] - rest_mean);
+    float delta = (float)((double)first + rest_mean - sum[c] * per_row);
+    m2[c] += pairwise_sum(squares) + delta * delta * weight;
+    sum[c] += (double)first * (double)added + rest;
+  }
+}
+
+/// One pass over the rows, in tiles of channels whose running sums fit the first-level cache.
+RK_LOOP void statistics(const float *x, size_t rows, size_t channels, float *mean, float *m2) {
+  for (size_t begin = 0; begin < channels; begin += tile) {
+    size_t width = smaller(tile, channels - begin);
+    double sum[tile] = {0};
+    memset(m2 + begin, 0, width * sizeof *m2);
+    size_t row = 0;
+    for (; row + group <= rows; row += group) {
+      add_rows(x + row * channels + begin, row, group, channels, width, sum, m2 + begin);
+    }
+    for (; row < rows; row++) add_rows(x + row * channels + begin, row, 1, channels, width, sum, m2 + begin);
+    for (size_t c = 0; c < width; c++) mean[begin + c] = (float)(sum[c] / (double)rows);
+  }
+}
+
+RK_LOOP void merge(const float *means, const float *m2s, const size_t *counts, size_t chunks, size_t channels,
+                   float *mean, float *variance) {
+  for (size_t begin = 0; begin < channels; begin += tile) {
+    size_t width = smaller(tile, channels - begin);
+    double merged_mean[tile] = {0}, merged_m2[tile] = {0};
+    size_t rows = 0;
+    for (size_t chunk = 0; chunk < chunks; chunk++) {
+      if (counts[chunk] == 0) continue;
+      const float *chunk_mean = means + chunk * channels + begin, *chunk_m2 = m2s + chunk * channels + begin;
+      double before = (double)rows, added = (double)counts[chunk];
+      double share = added / (before + added);
+      for (size_t c = 0; c < width; c++) {
+        double delta = chunk_mean[c] - merged_mean[c];
+        merged_mean[c] += delta * share;
+        merged_m2[c] += chunk_m2[c] + delta * delta * (before * share);
+      }
+      rows += counts[chunk];
+    }
+    for (size_t c = 0; c < width; c++) {
+      mean[begin + c] = (float)merged_mean[c];
+      variance[begin + c] = (float)(merged_m2[c] / (double)rows);
+    }
+  }
+}
+
+RK_LOOP void apply_rows(const float *x, size_t rows, size_t channels, const float *scale, const float *shift,
+                        const float *residual, bool adds_residual, bool relu, float *y) {
+  for (size_t row = 0; row < rows; row++) {
+    size_t offset = row * channels;
+    RK_INDEPENDENT
+    for (size_t c = 0; c < channels; c++) {
+      float value = x[offset + c] * scale[c] + shift[c];
+      if (adds_residual) value += residual[offset + c];
+      if (relu) value = value < 0 ? 0 : value;
+      y[offset + c] = value;
+    }
+  }
+}
+
+// The options are spelt out as constants, so that no loop tests them.
+RK_LOOP void apply(const float *x, size_t rows, size_t channels, const float *scale, const float *shift,
+                   const float *residual, bool relu, float *y) {
+  if (residual && relu) {
+    apply_rows(x, rows, channels, scale, shift, residual, true, true, y);
+  } else if (residual) {
+    apply_rows(x, rows, channels, scale, shift, residual, true, false, y);
+  } else if (relu) {
+    apply_rows(x, rows, channels, scale, shift, NULL, false, true, y);
+  } else {
+    apply_rows(x, rows, channels, scale, shift, NULL, false, false, y);
+  }
+}
+
+RK_LOOP void backward_reduce_rows(const float *grad_y, const float *y, bool masked, const float *x, size_t rows,
+                                  size_t channels, const float *mean, const float *inverse_deviation, float *sum_g,
+                                  float *sum_g_xhat) {
+  for (size_t c = 0; c < channels; c++) sum_g[c] = sum_g_xhat[c] = 0;
+  size_t row = 0;
+  for (; row + group <= rows; row += group) {
+    size_t first = row * channels;
+    RK_INDEPENDENT
+    for (size_t c = 0; c < channels; c++) {
+      float g[group], products[group];
+      for (size_t k = 0; k < group; k++) {
+        size_t i = first + k * channels + c;
+        g[k] = masked && y[i] <= 0 ? 0 : grad_y[i];
+        products[k] = g[k] * (x[i] - mean[c]);
+      }
+      sum_g[c] += pairwise_sum(g);
+      sum_g_xhat[c] += pairwise_sum(products);
+    }
+  }
+  for (; row < rows; row++) {
+    RK_INDEPENDENT
+    for (size_t c = 0; c < channels; c++) {
+      size_t i = row * channels + c;
+      float g = masked && y[i] <= 0 ? 0 : grad_y[i];
+      sum_g[c] += g;
+      sum_g_xhat[c] += g * (x[i] - mean[c]);
+    }
+  }
+  for (size_t c = 0; c < channels; c++) sum_g_xhat[c] *= inverse_deviation[c];
+}
+
+RK_LOOP void backward_reduce(const float *grad_y, const float *y, const float *x, size_t rows, size_t channels,
+                             const float *mean, const float *inverse_deviation, float *sum_g, float *sum_g_xhat) {
+  if (y) {
+    backward_reduce_rows(grad_y, y, true, x, rows, channels, mean, inverse_deviation, sum_g, sum_g_xhat);
+  } else {
+    backward_reduce_rows(grad_y, NULL, false, x, rows, channels, mean, inverse_deviation, sum_g, sum_g_xhat);
+  }
+}
+
+RK_LOOP void sum_partials(const float *partials, size_t chunks, size_t channels, bool accumulate, float *out) {
+  for (size_t begin = 0; begin < channels; begin += tile) {
+    size_t width = smaller(tile, channels - begin);
+    double sum[tile] = {0};
+    for (size_t chunk = 0; chunk < chunks; chunk++) {
+      for (size_t c = 0; c < width; c++) sum[c] += partials[chunk * channels + begin + c];
+    }
+    for (size_t c = 0; c < width; c++) out[begin + c] = (float)(accumulate ? out[begin + c] + sum[c] : sum[c]);
+  }
+}
+
+/// What becomes of g, the gradient behind the ReLU, besides its part in grad_x.
+typedef enum { drop, store, accumulate } residual_use;
+
+RK_LOOP void backward_apply_rows(const float *grad_y, const float *y, bool masked, const float *x, size_t rows,
+                                 size_t channels, const float *mean, const float *a, const float *b, const float *d,
+                                 float *grad_x, float *grad_residual, residual_use use) {
+  for (size_t row = 0; row < rows; row++) {
+    size_t offset = row * channels;
+    RK_INDEPENDENT
+    for (size_t c = 0; c < channels; c++) {
+      size_t i = offset + c;
+      float g = masked && y[i] <= 0 ? 0 : grad_y[i];
+      if (use != drop) grad_residual[i] = use == accumulate ? grad_residual[i] + g : g;
+      grad_x[i] = g * a[c] + ((x[i] - mean[c]) * b[c] + d[c]);
+    }
+  }
+}
+
+RK_LOOP void backward_apply_masked(const float *grad_y, const float *y, bool masked, const float *x, size_t rows,
+                                   size_t channels, const float *mean, const float *a, const float *b, const float *d,
+                                   float *grad_x, float *grad_residual, bool accumulate_residual) {
+  if (!grad_residual) {
+    backward_apply_rows(grad_y, y, masked, x, rows, channels, mean, a, b, d, grad_x, NULL, drop);
+  } else if (accumulate_residual) {
+    backward_apply_rows(grad_y, y, masked, x, rows, channels, mean, a, b, d, grad_x, grad_residual, accumulate);
+  } else {
+    backward_apply_rows(grad_y, y, masked, x, rows, channels, mean, a, b, d, grad_x, grad_residual, store);
+  }
+}
+
+RK_LOOP void backward_apply(const float *grad_y, const float *y, const float *x, size_t rows, size_t channels,
+                            const float *mean, const float *a, const float *b, const float *d, float *grad_x,
+                            float *grad_residual, bool accumulate_residual) {
+  if (y) {
+    backward_apply_masked(grad_y, y, true, x, rows, channels, mean, a, b, d, grad_x, grad_residual,
+                          accumulate_residual);
+  } else {
+    backward_apply_masked(grad_y, NULL, false, x, rows, channels, mean, a, b, d, grad_x, grad_residual,
+                          accumulate_residual);
+  }
+}
+
+RK_DISPATCH(void, rk_batch_norm_statistics, statistics,
+            (const float *x, size_t rows, size_t channels, float *mean, float *m2), (x, rows, channels, mean, m2))
+RK_DISPATCH(void, rk_batch_norm_merge, merge,
+            (const float *means, const float *m2s, const size_t *counts, size_t chunks, size_t channels, float *mean,
+             float *variance),
+            (means, m2s, counts, chunks, channels, mean, variance))
+RK_DISPATCH(void, rk_batch_norm_apply, apply,
+            (const float *x, size_t rows, size_t channels, const float *scale, const float *shift,
+             const float *residual, bool relu, float *y),
+            (x, rows, channels, scale, shift, residual, relu, y))
+RK_DISPATCH(void, rk_batch_norm_backward_reduce, backward_reduce,
+            (const float *grad_y, const float *y, const float *x, size_t rows, size_t channels, const float *mean,
+             const float *inverse_deviation, float *sum_g, float *sum_g_xhat),
+            (grad_y, y, x, rows, channels, mean, inverse_deviation, sum_g, sum_g_xhat))
+RK_DISPATCH(void, rk_sum_partials, sum_partials,
+            (const float *partials, size_t chunks, size_t channels, bool accumulate, float *out),
+            (partials, chunks, channels, accumulate, out))
+RK_DISPATCH(void, rk_batch_norm_backward_apply, backward_apply,
+            (const float *grad_y, const float *y, const float *x, size_t rows, size_t channels, const float *mean,
+             const float *a, const float *b, const float *d, float *grad_x, float *grad_residual,
+             bool accumulate_residual),
+            (grad_y, y, x, rows, channels, mean, a, b, d, grad_x, grad_residual, accumulate_residual))
+RK_DISPATCH(void, rk_column_sum, column_sum, (const float *x, size_t rows, size_t channels, float *sum),
+            (x, rows, channels, sum))

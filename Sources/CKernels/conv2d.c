@@ -1,0 +1,25 @@
+#include "conv2d.h"
+
+#include "conv2d_product.h"
+
+size_t rk_conv2d_forward_tasks(const rk_conv2d *shape) {
+  rk_product product = rk_product_of(shape, false);
+  return rk_product_tasks(&product);
+}
+
+void rk_conv2d_forward(const rk_conv2d *shape, const float *input, const float *packed, const rk_epilogue *epilogue,
+                       float *output, size_t task) {
+  rk_product product = rk_product_of(shape, false);
+  rk_product_run(&product, input, packed, epilogue, false, output, task);
+}
+
+size_t rk_conv2d_backward_input_tasks(const rk_conv2d *shape) {
+  rk_product product = rk_product_of(shape, true);
+  return rk_product_tasks(&product);
+}
+
+void rk_conv2d_backward_input(const rk_conv2d *shape, const float *grad_output, const float *packed, bool accumulate,
+                              float *grad_input, size_t task) {
+  rk_product product = rk_product_of(shape, true);
+  rk_product_run(&product, grad_output, packed, NULL, accumulate, grad_input, task);
+}

@@ -1,0 +1,85 @@
+#include "conv2d_windows.h"
+
+rk_axis rk_height_axis(const rk_conv2d *s, bool gradient) {
+  return (rk_axis){
+      .result = gradient ? s->height : s->out_height,
+      .source = gradient ? s->out_height : s->height,
+      .kernel = s->kernel_height,
+      .stride = s->stride_height,
+      .padding = s->padding_height,
+      .gradient = gradient,
+  };
+}
+
+rk_axis rk_width_axis(const rk_conv2d *s, bool gradient) {
+  return (rk_axis){
+      .result = gradient ? s->width : s->out_width,
+      .source = gradient ? s->out_width : s->width,
+      .kernel = s->kernel_width,
+      .stride = s->stride_width,
+      .padding = s->padding_width,
+      .gradient = gradient,
+  };
+}
+
+static size_t subtract_or_zero(size_t a, size_t b) { return a > b ? a - b : 0; }
+static size_t minimum(size_t a, size_t b) { return a < b ? a : b; }
+
+// The taps that the window of one result position meets.
+typedef struct {
+  size_t tap, taps;
+  ptrdiff_t source;
+} window;
+
+static window window_at(const rk_axis *axis, size_t position) {
+  if (!axis->gradient) {
+    // Source: position * stride + tap - padding.
+    size_t start = position * axis->stride;
+    size_t first = subtract_or_zero(axis->padding, start);
+    size_t end = minimum(axis->kernel, subtract_or_zero(axis->source + axis->padding, start));
+    return (window){first, subtract_or_zero(end, first), (ptrdiff_t)(start + first) - (ptrdiff_t)axis->padding};
+  }
+  // Output positions y with y * stride + tap = position + padding; the smallest tap belongs to the largest of them.
+  size_t padded = position + axis->padding;
+  size_t last = minimum(axis->source - 1, padded / axis->stride);
+  size_t first = (subtract_or_zero(padded + 1, axis->kernel) + axis->stride - 1) / axis->stride;
+  return (window){padded - last * axis->stride, subtract_or_zero(last + 1, first), (ptrdiff_t)last};
+}
+
+bool rk_next_span(const rk_axis *axis, rk_span *span) {
+  // In the gradient, positions a stride apart meet the same taps: the axis is walked once for each remainder.
+  size_t step = axis->gradient ? axis->stride : 1;
+  size_t start = span->result + span->count * step;
+  if (start >= axis->result) {
+    start = span->result % step + 1;
+    if (span->count == 0 || start >= step || start >= axis->result) return false;
+  }
+
+  window first = window_at(axis, start);
+  size_t count = 1;
+  while (start + count * step < axis->result) {
+    window next = window_at(axis, start + count * step);
+    if (next.taps != first.taps || (next.taps > 0 && next.tap != first.tap)) break;
+    count++;
+  }
+  *span = (rk_span){
+      .result = start,
+      .result_step = step,
+      .count = count,
+      .tap = first.tap,
+      .tap_step = step,
+      .taps = first.taps,
+      .source = first.source,
+      .source_step = axis->gradient ? 1 : (ptrdiff_t)axis->stride,
+      .source_tap_step = axis->gradient ? -1 : 1,
+  };
+  return true;
+}
+
+void rk_tap_range(const rk_axis *forward, size_t tap, size_t *begin, size_t *end) {
+  size_t shift = subtract_or_zero(forward->padding, tap);
+  *begin = minimum((shift + forward->stride - 1) / forward->stride, forward->result);
+  size_t reach = subtract_or_zero(forward->source + forward->padding, tap);
+  *end = minimum((reach + forward->stride - 1) / forward->stride, forward->result);
+  if (*end < *begin) *end = *begin;
+}

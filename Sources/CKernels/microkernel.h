@@ -1,0 +1,56 @@
+// The innermost products of a convolution: a tile of at most 14 x 32 results, held in registers while a sum runs.
+#ifndef RESIDUAL_MICROKERNEL_H
+#define RESIDUAL_MICROKERNEL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+enum { RK_TILE_ROWS = 14, RK_PANEL = 32 };
+
+/// A stretch of the sum: `depth` steps that start at offset `a` from the tile's A and at `b` from its B.
+typedef struct {
+  ptrdiff_t a, b;
+  size_t depth;
+} rk_stretch;
+
+/// C(r, c) = sum over all steps k of all stretches of A(r, k) * B(k, c), then what the last four fields say.
+typedef struct {
+  size_t rows, columns;  // 1...RK_TILE_ROWS, 1...RK_PANEL
+  const rk_stretch *stretches;
+  size_t stretch_count;
+  const float *a;  // by_rows: A(r, k) = a[r * a_stride + k]; by_columns: A(r, k) = a[k * a_stride + r]
+  ptrdiff_t a_stride;
+  const float *b;  // B(k, c) = b[k * b_stride + c]; `columns` rounded up to a multiple of 16 can be read
+  ptrdiff_t b_stride;
+  float *c;  // C(r, c) = c[c_rows[r] + c]
+  const size_t *c_rows;
+  bool accumulate;        // add to what C holds
+  const float *bias;      // [columns], added to every row, or NULL
+  const float *residual;  // laid out as C, added, or NULL
+  bool relu;
+} rk_tile;
+
+/// What an instruction set implements.
+typedef struct {
+  void (*by_rows)(const rk_tile *tile);
+  void (*by_columns)(const rk_tile *tile);
+  /// out[k * RK_PANEL + c] = x[c * stride + k] for k < depth; zero for columns <= c < RK_PANEL.
+  void (*transpose)(const float *x, size_t stride, size_t columns, size_t depth, float *out);
+  /// out[k * RK_PANEL + c] = x[k * stride + c] for k < depth; zero for columns <= c < RK_PANEL.
+  void (*copy)(const float *x, size_t stride, size_t columns, size_t depth, float *out);
+} rk_microkernels;
+
+extern const rk_microkernels rk_microkernels_portable;
+#if defined(__x86_64__)
+extern const rk_microkernels rk_microkernels_avx2, rk_microkernels_avx512;
+#elif defined(__aarch64__)
+extern const rk_microkernels rk_microkernels_neon;
+#endif
+
+/// The microkernels of the instruction set in use.
+const rk_microkernels *rk_microkernels_current(void);
+
+void rk_transpose_portable(const float *x, size_t stride, size_t columns, size_t depth, float *out);
+void rk_copy_portable(const float *x, size_t stride, size_t columns, size_t depth, float *out);
+
+#endif

@@ -1,0 +1,114 @@
+import CKernels
+import Foundation
+import ResidualTensor
+
+/// Adam with bias correction (Kingma and Ba 2014, arXiv:1412.6980). PyTorch: `torch.optim.Adam`.
+public class Adam: Optimizer {
+  /// The parameters, in the order given.
+  public let parameters: [Parameter]
+  /// Step length.
+  public var learningRate: Double
+  /// Decay of the running mean of gradients and of their squares.
+  public let betas: (Double, Double)
+  /// Added to the root of the mean square.
+  public let epsilon: Double
+  /// Share of the weight that is added to its gradient (`Adam`) or taken off the weight (`AdamW`).
+  public let weightDecay: Double
+  /// Running mean, running mean square and number of steps of each parameter; nil before its first step.
+  public internal(set) var moments: [AdamMoments?]
+  /// Whether weight decay acts on the weight instead of the gradient.
+  var isDecoupled: Bool { false }
+
+  /// PyTorch's defaults unless options are given.
+  ///
+  /// - Throws: `OptimizerError` for an empty list, a parameter given twice, or a hyperparameter out of range.
+  public init(
+    _ parameters: [Parameter], learningRate: Double = 1e-3, betas: (Double, Double) = (0.9, 0.999),
+    epsilon: Double = 1e-8, weightDecay: Double = 0
+  ) throws {
+    try checkOptimizer(
+      "\(Self.self)", parameters,
+      nonNegative: ["learningRate": learningRate, "epsilon": epsilon, "weightDecay": weightDecay],
+      fractions: ["betas.0": betas.0, "betas.1": betas.1])
+    self.parameters = parameters
+    self.learningRate = learningRate
+    self.betas = betas
+    self.epsilon = epsilon
+    self.weightDecay = weightDecay
+    moments = Array(repeating: nil, count: parameters.count)
+  }
+
+  /// One update of every parameter that has a gradient, in one pass over memory.
+  public func step() {
+    let pending = pending
+    for item in pending {
+      moments[item.index, default: AdamMoments(count: item.parameter.count)].steps += 1
+    }
+    let options = pending.map { moments[$0.index].map { kernelOptions(step: $0.steps) } }
+    let weights = pending.map { $0.parameter.mutate { $0.baseAddress } }
+    updateInPieces(pending) { entry, range in
+      guard let state = moments[pending[entry].index], let weight = weights[entry], let option = options[entry] else {
+        return
+      }
+      let start = range.lowerBound
+      withUnsafePointer(to: option) {
+        rk_adam_step(
+          $0, pending[entry].gradient.storage.pointer + start, weight + start, state.mean.pointer + start,
+          state.square.pointer + start, range.count)
+      }
+    }
+  }
+
+  private func kernelOptions(step: Int) -> rk_adam {
+    let correction1 = 1 - pow(betas.0, Double(step))
+    let correction2 = 1 - pow(betas.1, Double(step))
+    return rk_adam(
+      step_size: Float(learningRate / correction1), inverse_root_correction: Float(1 / correction2.squareRoot()),
+      one_minus_beta1: Float(1 - betas.0), beta2: Float(betas.1), one_minus_beta2: Float(1 - betas.1),
+      epsilon: Float(epsilon), weight_decay: Float(isDecoupled ? 0 : weightDecay),
+      decay: Float(isDecoupled ? learningRate * weightDecay : 0))
+  }
+}
+
+/// Adam whose weight decay acts on the weight itself (Loshchilov and Hutter 2017, arXiv:1711.05101).
+/// PyTorch: `torch.optim.AdamW`.
+public final class AdamW: Adam {
+  override var isDecoupled: Bool { true }
+
+  /// PyTorch's defaults: weight decay 0.01.
+  public override init(
+    _ parameters: [Parameter], learningRate: Double = 1e-3, betas: (Double, Double) = (0.9, 0.999),
+    epsilon: Double = 1e-8, weightDecay: Double = 1e-2
+  ) throws {
+    try super.init(
+      parameters, learningRate: learningRate, betas: betas, epsilon: epsilon, weightDecay: weightDecay)
+  }
+}
+
+/// What Adam remembers of one parameter.
+public struct AdamMoments {
+  /// Running mean of the gradient (`exp_avg`).
+  public let mean: Storage
+  /// Running mean of the squared gradient (`exp_avg_sq`).
+  public let square: Storage
+  /// Steps taken (`step`).
+  public var steps = 0
+
+  init(count: Int) {
+    mean = Storage(repeating: 0, count: count)
+    square = Storage(repeating: 0, count: count)
+  }
+
+  init(mean: Storage, square: Storage, steps: Int) {
+    self.mean = mean
+    self.square = square
+    self.steps = steps
+  }
+}
+
+extension [AdamMoments?] {
+  fileprivate subscript(index: Int, default fallback: @autoclosure () -> AdamMoments) -> AdamMoments {
+    get { self[index] ?? fallback() }
+    set { self[index] = newValue }
+  }
+}

@@ -1,0 +1,89 @@
+import ResidualTensor
+
+/// Changes parameters by their gradients. PyTorch: `torch.optim.Optimizer`.
+///
+/// Parameters without a gradient are passed over, as in PyTorch.
+public protocol Optimizer: AnyObject {
+  /// The parameters, in the order given.
+  var parameters: [Parameter] { get }
+  /// Step length; schedules set it.
+  var learningRate: Double { get set }
+  /// One update of every parameter that has a gradient.
+  func step()
+}
+
+extension Optimizer {
+  /// Forgets all gradients. PyTorch: `zero_grad(set_to_none=True)`.
+  public func zeroGradients() {
+    for parameter in parameters { parameter.zeroGrad() }
+  }
+}
+
+/// What an optimizer refuses to be made with.
+public struct OptimizerError: Error, Equatable, CustomStringConvertible {
+  /// What was wrong.
+  public enum Code: Sendable {
+    /// No parameters were given.
+    case noParameters
+    /// A parameter was given twice.
+    case duplicateParameter
+    /// A hyperparameter is outside its range.
+    case invalidHyperparameter
+  }
+
+  /// What was wrong.
+  public let code: Code
+  /// What was wrong, in words, and the way out.
+  public let message: String
+  /// The message.
+  public var description: String { message }
+}
+
+/// The parameters and hyperparameters of an optimizer, checked.
+func checkOptimizer(
+  _ name: String, _ parameters: [Parameter], nonNegative: KeyValuePairs<String, Double>,
+  fractions: KeyValuePairs<String, Double> = [:]
+) throws {
+  guard !parameters.isEmpty else {
+    throw OptimizerError(
+      code: .noParameters, message: "\(name): the list of parameters is empty; pass model.parameters()")
+  }
+  var seen: Set<ObjectIdentifier> = []
+  for (index, parameter) in parameters.enumerated() where !seen.insert(ObjectIdentifier(parameter)).inserted {
+    throw OptimizerError(
+      code: .duplicateParameter,
+      message: "\(name): parameter \(index), of shape \(parameter.shape), is in the list twice; each may be given once")
+  }
+  for (label, value) in nonNegative where !(value >= 0 && value.isFinite) {
+    throw OptimizerError(
+      code: .invalidHyperparameter, message: "\(name): \(label) is \(value), but must be a finite number, 0 or more")
+  }
+  for (label, value) in fractions where !(0..<1).contains(value) {
+    throw OptimizerError(
+      code: .invalidHyperparameter, message: "\(name): \(label) is \(value), but must be at least 0 and less than 1")
+  }
+}
+
+/// Runs an update over all parameters at once, in pieces that threads share.
+func updateInPieces(
+  _ parameters: [(index: Int, parameter: Parameter, gradient: Tensor)],
+  _ update: (_ entry: Int, _ range: Range<Int>) -> Void
+) {
+  let grain = 65_536
+  var pieces: [(entry: Int, range: Range<Int>)] = []
+  for (entry, item) in parameters.enumerated() {
+    var start = 0
+    while start < item.parameter.count {
+      pieces.append((entry, start..<min(item.parameter.count, start + grain)))
+      start += grain
+    }
+  }
+  Threads.run(pieces.count) { update(pieces[$0].entry, pieces[$0].range) }
+}
+
+extension Optimizer {
+  /// The parameters that have a gradient.
+  var pending: [(index: Int, parameter: Parameter, gradient: Tensor)] {
+    parameters.enumerated().compactMap { index, parameter in parameter.grad.map { (index, parameter, $0) } }
+  }
+}

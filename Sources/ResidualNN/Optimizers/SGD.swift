@@ -1,0 +1,78 @@
+import CKernels
+import ResidualTensor
+
+/// Stochastic gradient descent with momentum, Nesterov's variant and weight decay. PyTorch: `torch.optim.SGD`.
+public final class SGD: Optimizer {
+  /// The parameters, in the order given.
+  public let parameters: [Parameter]
+  /// Step length.
+  public var learningRate: Double
+  /// Share of the last update in the next.
+  public let momentum: Double
+  /// How much a new gradient is held back when it enters the momentum.
+  public let dampening: Double
+  /// Share of the weight that is added to its gradient.
+  public let weightDecay: Double
+  /// Whether the gradient looks ahead by the momentum.
+  public let isNesterov: Bool
+  /// Momentum of each parameter; nil before its first step.
+  public internal(set) var momentumBuffers: [Storage?]
+
+  /// Plain descent unless options are given.
+  ///
+  /// - Throws: `OptimizerError` for an empty list, a parameter given twice, a negative hyperparameter, or Nesterov
+  ///   without momentum or with dampening.
+  public init(
+    _ parameters: [Parameter], learningRate: Double, momentum: Double = 0, dampening: Double = 0,
+    weightDecay: Double = 0, nesterov: Bool = false
+  ) throws {
+    try checkOptimizer(
+      "SGD", parameters,
+      nonNegative: [
+        "learningRate": learningRate, "momentum": momentum, "weightDecay": weightDecay,
+      ])
+    guard dampening.isFinite else {
+      throw OptimizerError(
+        code: .invalidHyperparameter, message: "SGD: dampening is \(dampening), but must be a finite number")
+    }
+    if nesterov && (momentum <= 0 || dampening != 0) {
+      throw OptimizerError(
+        code: .invalidHyperparameter, message: "SGD: Nesterov requires a momentum above 0 and a dampening of 0")
+    }
+    self.parameters = parameters
+    self.learningRate = learningRate
+    self.momentum = momentum
+    self.dampening = dampening
+    self.weightDecay = weightDecay
+    isNesterov = nesterov
+    momentumBuffers = Array(repeating: nil, count: parameters.count)
+  }
+
+  /// One update of every parameter that has a gradient.
+  public func step() {
+    let pending = pending
+    var isFirst = Array(repeating: false, count: pending.count)
+    if momentum != 0 {
+      for (entry, item) in pending.enumerated() where momentumBuffers[item.index] == nil {
+        momentumBuffers[item.index] = Storage(uninitialized: item.parameter.count)
+        isFirst[entry] = true
+      }
+    }
+    var options = rk_sgd(
+      learning_rate: Float(learningRate), momentum: Float(momentum), dampening: Float(dampening),
+      weight_decay: Float(weightDecay), nesterov: isNesterov, first: false)
+    let later = options
+    options.first = true
+    let first = options
+    let weights = pending.map { $0.parameter.mutate { $0.baseAddress } }
+    updateInPieces(pending) { entry, range in
+      guard let weight = weights[entry] else { return }
+      let buffer = momentumBuffers[pending[entry].index].map { $0.pointer + range.lowerBound }
+      withUnsafePointer(to: isFirst[entry] ? first : later) {
+        rk_sgd_step(
+          $0, pending[entry].gradient.storage.pointer + range.lowerBound, weight + range.lowerBound, buffer,
+          range.count)
+      }
+    }
+  }
+}

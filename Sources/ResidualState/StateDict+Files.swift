@@ -1,0 +1,41 @@
+extension StateDict {
+  /// How a file is read.
+  public struct ReadOptions: Sendable, Equatable {
+    /// Whether chunked and compressed HDF5 datasets are read (deflate, shuffle and Fletcher's checksum only).
+    ///
+    /// They are refused otherwise: a small file can then claim a thousand times its size.
+    public var allowingFilters: Bool
+    /// Whether the checksums in our own HDF5 files are compared.
+    public var verifyingChecksums: Bool
+
+    /// Makes options.
+    public init(allowingFilters: Bool = false, verifyingChecksums: Bool = true) {
+      self.allowingFilters = allowingFilters
+      self.verifyingChecksums = verifyingChecksums
+    }
+  }
+
+  /// Reads a file of weights; its format is found by its content (see ``FileFormat``).
+  ///
+  /// Throws a ``StateError`` that names the file, the key where there is one, and what to do. Nothing is read beyond
+  /// what the file's real size bounds, and nothing a file says leads to another file.
+  public init(contentsOf path: String, options: ReadOptions = .init()) throws(StateError) {
+    let file = try InputFile(path)
+    switch try FileFormat.detect(file) {
+    case .hdf5: self = try HDF5Reader.read(file, options: options, includingGroups: false).stateDict
+    case .safetensors, .pytorch, .npz:
+      throw StateError(.unsupported, "files of this format are not read yet: convert it to HDF5", path: path)
+    }
+  }
+
+  /// Writes a file of weights, whole or not at all (see ``AtomicFile``).
+  ///
+  /// The format is the one given, else the one the path's ending stands for, else HDF5. Throws a ``StateError``.
+  public func write(to path: String, format: FileFormat? = nil) throws(StateError) {
+    switch format ?? FileFormat(endingOf: path) ?? .hdf5 {
+    case .hdf5: try HDF5Writer.write(HDF5Archive(self), to: path)
+    case .safetensors, .pytorch, .npz:
+      throw StateError(.unsupported, "files of this format are not written yet: write HDF5 (.h5)", path: path)
+    }
+  }
+}

@@ -1,0 +1,107 @@
+import CKernels
+import Synchronization
+
+/// A point in the record of a computation: where a gradient arrives and how it goes on to the inputs.
+///
+/// A node without `propagate` is a leaf: it keeps its gradient. Other nodes lose theirs, and everything they have
+/// captured, as soon as `backward` has passed.
+public final class Node {
+  /// Receives the gradient of the node's tensor and passes it on to its inputs.
+  typealias Propagate = (Tensor) -> Void
+
+  private static let counter = Atomic<Int>(0)
+
+  let number: Int
+  let shape: [Int]
+  let isLeaf: Bool
+  private(set) var inputs: [Node]
+  private var propagate: Propagate?
+  /// The one place where a parameter's gradient lives; nil for every other node.
+  private let home: Storage?
+  private var received: Storage?
+
+  /// A leaf. With `home`, gradients are always written there, so that references to the gradient stay valid.
+  init(leafOf shape: [Int], home: Storage? = nil) {
+    number = Self.counter.wrappingAdd(1, ordering: .relaxed).newValue
+    self.shape = shape
+    self.home = home
+    inputs = []
+    isLeaf = true
+  }
+
+  init(shape: [Int], inputs: [Node], propagate: @escaping Propagate) {
+    number = Self.counter.wrappingAdd(1, ordering: .relaxed).newValue
+    self.shape = shape
+    self.inputs = inputs
+    self.propagate = propagate
+    home = nil
+    isLeaf = false
+  }
+
+  /// The sum of what has arrived; nil when nothing has.
+  var gradient: Tensor? { received.map { Tensor(storage: $0, shape: shape) } }
+
+  /// Adds a gradient that an operation is about to compute: `body` gets the destination and whether to add to it.
+  func receive(_ body: (_ destination: UnsafeMutablePointer<Float>, _ accumulate: Bool) -> Void) {
+    let accumulate = received != nil
+    let isShared = accumulate && home == nil && !isKnownUniquelyReferenced(&received)
+    let target = isShared ? gradient?.copied().storage : received
+    let destination = target ?? home ?? Storage(uninitialized: shape.elementCount)
+    body(destination.pointer, accumulate)
+    destination.markChanged()
+    received = destination
+  }
+
+  /// Adds a gradient that exists already; the first one to arrive is shared, not copied.
+  func receive(_ incoming: Tensor) {
+    precondition(incoming.shape == shape, "backward: a gradient of shape \(incoming.shape) for a tensor of shape \(shape)")
+    if received == nil && home == nil {
+      received = incoming.storage
+      return
+    }
+    let source = incoming.storage.pointer
+    receive { destination, accumulate in
+      Threads.run(over: incoming.count, grain: elementwiseGrain) { range in
+        let target = destination + range.lowerBound
+        if accumulate {
+          rk_add(target, source + range.lowerBound, range.count, target)
+        } else {
+          target.update(from: source + range.lowerBound, count: range.count)
+        }
+      }
+    }
+  }
+
+  func clearGradient() { received = nil }
+
+  /// Hands out what `backward` needs and forgets it.
+  func consume() -> (Propagate, Tensor)? {
+    guard !isLeaf, let gradient else { return nil }
+    guard let propagate else {
+      preconditionFailure(
+        "backward: this part of the computation was already differentiated; run the forward pass again before the next backward")
+    }
+    received = nil
+    self.propagate = nil
+    return (propagate, gradient)
+  }
+
+  func dropInputs() -> [Node] {
+    defer { inputs = [] }
+    return inputs
+  }
+
+  deinit {
+    // A chain of nodes must not be released by recursion: 100,000 of them would overflow the stack. The closure is
+    // dropped first, since it holds the inputs too.
+    propagate = nil
+    var pending = inputs
+    inputs = []
+    while var node = pending.popLast() {
+      if isKnownUniquelyReferenced(&node) {
+        node.propagate = nil
+        pending.append(contentsOf: node.dropInputs())
+      }
+    }
+  }
+}

@@ -1,0 +1,48 @@
+/// The floats behind one or more tensors, by reference.
+///
+/// A storage never moves or grows: its pointer is valid as long as the object lives. `version` counts changes of its
+/// content, so that whatever is derived from a weight (packed panels, a folded batch norm) knows when it is stale.
+public final class Storage {
+  /// The first element.
+  public let pointer: UnsafeMutablePointer<Float>
+  /// Number of floats.
+  public let count: Int
+  /// Grows with every change of the content after creation.
+  public private(set) var version = 0
+  private var derived: [String: (version: Int, storage: Storage)] = [:]
+
+  /// Uninitialised memory for `count` floats.
+  public init(uninitialized count: Int) {
+    precondition(count >= 0, "Storage: negative count \(count)")
+    self.count = count
+    let raw = MemoryPool.take(bytes: max(1, count) * MemoryLayout<Float>.stride)
+    pointer = raw.bindMemory(to: Float.self, capacity: max(1, count))
+  }
+
+  /// `count` times the same value.
+  public convenience init(repeating value: Float, count: Int) {
+    self.init(uninitialized: count)
+    pointer.update(repeating: value, count: count)
+  }
+
+  deinit {
+    MemoryPool.give(pointer, bytes: max(1, count) * MemoryLayout<Float>.stride)
+  }
+
+  /// Changes the content in place and marks everything derived from it as stale.
+  public func mutate<Result>(_ body: (UnsafeMutableBufferPointer<Float>) throws -> Result) rethrows -> Result {
+    defer { markChanged() }
+    return try body(UnsafeMutableBufferPointer(start: pointer, count: count))
+  }
+
+  /// Says that the content was changed through `pointer`.
+  public func markChanged() { version += 1 }
+
+  /// A value computed from the content, kept until the content changes.
+  func cached(_ name: String, version: Int, make: () -> Storage) -> Storage {
+    if let entry = derived[name], entry.version == version { return entry.storage }
+    let storage = make()
+    derived[name] = (version, storage)
+    return storage
+  }
+}

@@ -1,0 +1,191 @@
+import CKernels
+
+/// Mean and biased variance of each channel of a batch, `[C]`.
+public struct BatchStatistics {
+  /// Mean over all images and positions.
+  public let mean: Storage
+  /// Mean squared deviation (divided by the number of rows).
+  public let variance: Storage
+  /// How many values each channel had.
+  public let rows: Int
+
+  /// The statistics of `[N, C, ...]`: chunks of rows are reduced apart and merged in order, in double.
+  public init(of x: Tensor) {
+    let matrix = ChannelRows(x, operation: "batchNorm")
+    let (channels, chunks) = (matrix.channels, matrix.chunks)
+    let partials = Storage(uninitialized: 2 * chunks.number * channels)
+    let (means, squares) = (partials.pointer, partials.pointer + chunks.number * channels)
+    let input = x.storage.pointer
+    Threads.run(chunks.number) { chunk in
+      let range = chunks[chunk]
+      rk_batch_norm_statistics(
+        input + range.lowerBound * channels, range.count, channels, means + chunk * channels,
+        squares + chunk * channels)
+    }
+    rows = matrix.rows
+    mean = Storage(uninitialized: channels)
+    variance = Storage(uninitialized: channels)
+    let counts = (0..<chunks.number).map { chunks[$0].count }
+    rk_batch_norm_merge(means, squares, counts, chunks.number, channels, mean.pointer, variance.pointer)
+  }
+
+  /// Statistics that are known already: the running ones.
+  public init(mean: Storage, variance: Storage) {
+    self.mean = mean
+    self.variance = variance
+    rows = 0
+  }
+}
+
+/// `[N, C, ...]` as the matrix [rows, channels] that it is in memory, cut into chunks of rows.
+private struct ChannelRows {
+  let rows: Int
+  let channels: Int
+  let chunks: Chunks
+
+  init(_ x: Tensor, operation: String) {
+    precondition(x.rank >= 2, "\(operation): the input must be [N, C, ...], not \(x.shape)")
+    channels = x.shape[1]
+    rows = x.count / max(1, channels)
+    chunks = Chunks(count: rows, grain: max(16, elementwiseGrain / max(1, channels)))
+  }
+
+  func forEachChunk(_ body: (_ firstElement: Int, _ rows: Int, _ chunk: Int) -> Void) {
+    Threads.run(chunks.number) { body(chunks[$0].lowerBound * channels, chunks[$0].count, $0) }
+  }
+}
+
+/// What batch normalisation does besides normalising, in the same pass over memory.
+public struct BatchNormTail {
+  /// Added after normalising, of the input's shape: the shortcut of a residual block.
+  public var residual: Tensor?
+  /// Whether max(0, ·) comes last.
+  public var relu: Bool
+
+  /// Nothing but normalising unless asked for.
+  public init(adding residual: Tensor? = nil, relu: Bool = false) {
+    self.residual = residual
+    self.relu = relu
+  }
+}
+
+/// (x - mean) / sqrt(variance + epsilon) * weight + bias over the channels of `[N, C, ...]`, any rank from 2 up.
+///
+/// The variance is the biased one, as in PyTorch (`torch.nn.functional.batch_norm`) and the paper (Ioffe and Szegedy
+/// 2015, arXiv:1502.03167). With `statistics.rows == 0` they count as constants: nothing is differentiated through
+/// them.
+public func batchNorm(
+  _ x: Tensor, statistics: BatchStatistics, weight: Tensor?, bias: Tensor?, epsilon: Float,
+  tail: BatchNormTail = .init()
+) -> Tensor {
+  let matrix = ChannelRows(x, operation: "batchNorm")
+  let channels = matrix.channels
+  for (name, tensor) in [("weight", weight), ("bias", bias)] {
+    if let tensor {
+      precondition(tensor.shape == [channels], "batchNorm: \(name) \(tensor.shape) for \(channels) channels of \(x.shape)")
+    }
+  }
+  precondition(
+    statistics.mean.count == channels, "batchNorm: statistics of \(statistics.mean.count) channels for input \(x.shape)")
+  if let residual = tail.residual {
+    precondition(residual.shape == x.shape, "batchNorm: residual \(residual.shape) for input \(x.shape)")
+  }
+  let affine = NormalizationFactors(statistics, weight: weight?.storage, bias: bias?.storage, epsilon: epsilon)
+  let output = Storage(uninitialized: x.count)
+  let input = x.storage
+  let residualPointer = tail.residual?.storage.pointer
+  matrix.forEachChunk { first, rows, _ in
+    rk_batch_norm_apply(
+      input.pointer + first, rows, channels, affine.scale.pointer, affine.shift.pointer, residualPointer.map { $0 + first },
+      tail.relu, output.pointer + first)
+  }
+  let nodes = (x: x.node, weight: weight?.node, bias: bias?.node, residual: tail.residual?.node)
+  let relu = tail.relu
+  return .recorded(output, shape: x.shape, from: x, weight, bias, tail.residual) { gradient in
+    let mask = relu ? UnsafePointer(output.pointer) : nil
+    let g = gradient.storage.pointer
+    let partials = Storage(uninitialized: 2 * matrix.chunks.number * channels)
+    let sums = Storage(uninitialized: 2 * channels)
+    let (partialG, partialGX) = (partials.pointer, partials.pointer + matrix.chunks.number * channels)
+    matrix.forEachChunk { first, rows, chunk in
+      rk_batch_norm_backward_reduce(
+        g + first, mask.map { $0 + first }, input.pointer + first, rows, channels, statistics.mean.pointer,
+        affine.inverseDeviation.pointer, partialG + chunk * channels, partialGX + chunk * channels)
+    }
+    rk_sum_partials(partialG, matrix.chunks.number, channels, false, sums.pointer)
+    rk_sum_partials(partialGX, matrix.chunks.number, channels, false, sums.pointer + channels)
+    nodes.bias?.receive(Tensor(storage: sums, offset: 0, shape: [channels]))
+    nodes.weight?.receive(Tensor(storage: sums, offset: channels, shape: [channels]))
+    guard nodes.x != nil || nodes.residual != nil else { return }
+    let slopes = affine.backward(sums: sums, rows: statistics.rows)
+    let gradX = Storage(uninitialized: input.count)
+    let apply = { (gradResidual: UnsafeMutablePointer<Float>?, accumulate: Bool) in
+      matrix.forEachChunk { first, rows, _ in
+        rk_batch_norm_backward_apply(
+          g + first, mask.map { $0 + first }, input.pointer + first, rows, channels, statistics.mean.pointer,
+          slopes.a, slopes.b, slopes.d, gradX.pointer + first, gradResidual.map { $0 + first }, accumulate)
+      }
+    }
+    if let residual = nodes.residual {
+      residual.receive { apply($0, $1) }
+    } else {
+      apply(nil, false)
+    }
+    nodes.x?.receive(Tensor(storage: gradX, shape: gradient.shape))
+  }
+}
+
+/// Batch normalisation as y = x * scale + shift, and its derivative as grad_x = g * a + (x - mean) * b + d, per channel.
+private struct NormalizationFactors {
+  let scale: Storage
+  let shift: Storage
+  let inverseDeviation: Storage
+
+  init(_ statistics: BatchStatistics, weight: Storage?, bias: Storage?, epsilon: Float) {
+    let channels = statistics.mean.count
+    scale = Storage(uninitialized: channels)
+    shift = Storage(uninitialized: channels)
+    inverseDeviation = Storage(uninitialized: channels)
+    for c in 0..<channels {
+      let inverse = 1 / (Double(statistics.variance.pointer[c]) + Double(epsilon)).squareRoot()
+      let slope = Double(weight?.pointer[c] ?? 1) * inverse
+      inverseDeviation.pointer[c] = Float(inverse)
+      scale.pointer[c] = Float(slope)
+      shift.pointer[c] = Float(Double(bias?.pointer[c] ?? 0) - Double(statistics.mean.pointer[c]) * slope)
+    }
+  }
+
+  /// grad_x = scale * (g - mean(g) - xhat * mean(g * xhat)); with constant statistics the two means are absent.
+  func backward(sums: Storage, rows: Int) -> Slopes {
+    let channels = scale.count
+    let slopes = Slopes(channels: channels)
+    for c in 0..<channels {
+      slopes.a[c] = scale.pointer[c]
+      guard rows > 0 else {
+        slopes.b[c] = 0
+        slopes.d[c] = 0
+        continue
+      }
+      let meanG = Double(sums.pointer[c]) / Double(rows)
+      let meanGX = Double(sums.pointer[channels + c]) / Double(rows)
+      let slope = Double(scale.pointer[c])
+      slopes.b[c] = Float(-slope * meanGX * Double(inverseDeviation.pointer[c]))
+      slopes.d[c] = Float(-slope * meanG)
+    }
+    return slopes
+  }
+
+  struct Slopes {
+    private let storage: Storage
+    let a: UnsafeMutablePointer<Float>
+    let b: UnsafeMutablePointer<Float>
+    let d: UnsafeMutablePointer<Float>
+
+    init(channels: Int) {
+      storage = Storage(uninitialized: 3 * channels)
+      a = storage.pointer
+      b = a + channels
+      d = b + channels
+    }
+  }
+}

@@ -1,0 +1,211 @@
+import CKernels
+
+/// Height and width of a window, a stride or a padding; one number stands for both.
+public struct Size2d: Equatable, Sendable, ExpressibleByIntegerLiteral, CustomStringConvertible {
+  /// Rows.
+  public let height: Int
+  /// Columns.
+  public let width: Int
+
+  /// Different numbers for rows and columns.
+  public init(_ height: Int, _ width: Int) {
+    self.height = height
+    self.width = width
+  }
+
+  /// One number for both.
+  public init(integerLiteral value: Int) { self.init(value, value) }
+  /// One number for both.
+  public init(_ both: Int) { self.init(both, both) }
+
+  /// `3` or `(3, 5)`.
+  public var description: String { height == width ? "\(height)" : "(\(height), \(width))" }
+}
+
+/// Stride and padding of a convolution. PyTorch: the arguments of `torch.nn.functional.conv2d`.
+public struct ConvolutionOptions: Equatable, Sendable {
+  /// Step of the window.
+  public var stride: Size2d
+  /// Zeros around the image; they are never multiplied.
+  public var padding: Size2d
+
+  /// Step 1 and no padding unless given.
+  public init(stride: Size2d = 1, padding: Size2d = 0) {
+    self.stride = stride
+    self.padding = padding
+  }
+}
+
+/// One convolution with all its sizes: the kernels' view of it.
+struct Convolution {
+  var kernel: rk_conv2d
+  let outputShape: [Int]
+
+  /// `input` is `[N, I, H, W]`, `weight` is `[O, I, KH, KW]`.
+  init(input: [Int], weight: [Int], options: ConvolutionOptions) {
+    precondition(input.count == 4, "conv2d: the input must be [N, C, H, W], not \(input)")
+    precondition(
+      weight.count == 4 && input[1] == weight[1],
+      "conv2d: input \(input) has \(input[1]) channels, the weight \(weight) expects \(weight[1])")
+    let (stride, padding) = (options.stride, options.padding)
+    let height = (input[2] + 2 * padding.height - weight[2]) / stride.height + 1
+    let width = (input[3] + 2 * padding.width - weight[3]) / stride.width + 1
+    precondition(
+      input[2] + 2 * padding.height >= weight[2] && input[3] + 2 * padding.width >= weight[3],
+      "conv2d: the kernel \(weight[2])x\(weight[3]) is larger than the padded image of \(input) with padding \(padding)")
+    outputShape = [input[0], weight[0], height, width]
+    kernel = rk_conv2d(
+      batch: input[0], height: input[2], width: input[3], in_channels: input[1], out_channels: weight[0],
+      kernel_height: weight[2], kernel_width: weight[3], stride_height: stride.height, stride_width: stride.width,
+      padding_height: padding.height, padding_width: padding.width, out_height: height, out_width: width)
+  }
+
+  /// The weight in the kernels' arrangement. While recording it is used once and dropped; otherwise it is kept until
+  /// the weight changes.
+  func packed(_ weight: Storage, _ pack: rk_pack, keep: Bool) -> Storage {
+    let make = {
+      let packed = Storage(uninitialized: rk_conv2d_packed_count([kernel], pack))
+      let source = weight.pointer
+      withKernel { shape in
+        Threads.run(rk_conv2d_pack_tasks(shape, pack)) { rk_conv2d_pack(shape, pack, source, packed.pointer, $0) }
+      }
+      return packed
+    }
+    return keep ? weight.cached("packed\(pack.rawValue)", version: weight.version, make: make) : make()
+  }
+
+  func withKernel<Result>(_ body: (UnsafePointer<rk_conv2d>) -> Result) -> Result {
+    withUnsafePointer(to: kernel, body)
+  }
+
+  /// The output `[N, O, OH, OW]`, with bias, residual and ReLU applied as each sum is complete.
+  func forward(_ input: Storage, packed: Storage, bias: Storage?, residual: Storage? = nil, relu: Bool = false)
+    -> Storage
+  {
+    let output = Storage(uninitialized: outputShape.elementCount)
+    let epilogue = rk_epilogue(
+      bias: bias.map { UnsafePointer($0.pointer) }, residual: residual.map { UnsafePointer($0.pointer) }, relu: relu)
+    withUnsafePointer(to: epilogue) { epilogue in
+      withKernel { shape in
+        Threads.run(rk_conv2d_forward_tasks(shape)) {
+          rk_conv2d_forward(shape, input.pointer, packed.pointer, epilogue, output.pointer, $0)
+        }
+      }
+    }
+    return output
+  }
+
+  func backwardInput(
+    _ gradient: Storage, weight: Storage, into destination: UnsafeMutablePointer<Float>, accumulate: Bool
+  ) {
+    let panels = packed(weight, RK_PACK_BACKWARD_INPUT, keep: false)
+    withKernel { shape in
+      Threads.run(rk_conv2d_backward_input_tasks(shape)) {
+        rk_conv2d_backward_input(shape, gradient.pointer, panels.pointer, accumulate, destination, $0)
+      }
+    }
+  }
+
+  func backwardWeight(
+    _ input: Storage, _ gradient: Storage, into destination: UnsafeMutablePointer<Float>, accumulate: Bool
+  ) {
+    withKernel { shape in
+      Threads.run(rk_conv2d_backward_weight_tasks(shape)) {
+        rk_conv2d_backward_weight(shape, input.pointer, gradient.pointer, accumulate, destination, $0)
+      }
+    }
+  }
+}
+
+/// Sums over everything but the channel, added to a bias gradient `[C]`.
+func receiveChannelSums(_ gradient: Storage, channels: Int, by node: Node) {
+  let rows = gradient.count / max(1, channels)
+  let chunks = Chunks(count: rows, grain: max(1, elementwiseGrain / channels))
+  let partials = Storage(uninitialized: chunks.number * channels)
+  Threads.run(chunks.number) { chunk in
+    let range = chunks[chunk]
+    rk_column_sum(
+      gradient.pointer + range.lowerBound * channels, range.count, channels, partials.pointer + chunk * channels)
+  }
+  node.receive { destination, accumulate in
+    rk_sum_partials(partials.pointer, chunks.number, channels, accumulate, destination)
+  }
+}
+
+/// Cross-correlation of `[N, I, H, W]` with `[O, I, KH, KW]` as matrix multiplication. PyTorch: `conv2d`.
+///
+/// No image patches are unrolled in memory: the kernels read the input in place and skip the taps that fall on padding.
+public func conv2d(_ x: Tensor, weight: Tensor, bias: Tensor? = nil, options: ConvolutionOptions = .init()) -> Tensor {
+  let convolution = Convolution(input: x.shape, weight: weight.shape, options: options)
+  let recording = isRecording(x, weight, bias)
+  let (input, weights) = (x.storage, weight.storage)
+  let packed = convolution.packed(weights, RK_PACK_FORWARD, keep: !recording)
+  let output = convolution.forward(input, packed: packed, bias: bias?.storage)
+  let (nodeX, nodeW, nodeB) = (x.node, weight.node, bias?.node)
+  // The input is kept for the weight's gradient only.
+  let keptInput = nodeW == nil ? nil : input
+  return .recorded(output, shape: convolution.outputShape, from: x, weight, bias) { gradient in
+    let g = gradient.storage
+    nodeX?.receive { convolution.backwardInput(g, weight: weights, into: $0, accumulate: $1) }
+    if let nodeW, let keptInput {
+      nodeW.receive { convolution.backwardWeight(keptInput, g, into: $0, accumulate: $1) }
+    }
+    if let nodeB { receiveChannelSums(g, channels: convolution.outputShape[1], by: nodeB) }
+  }
+}
+
+/// The same by plain loops over every index, on one thread: what the fast kernels are compared with.
+public func conv2dWithLoops(
+  _ x: Tensor, weight: Tensor, bias: Tensor? = nil, options: ConvolutionOptions = .init()
+) -> Tensor {
+  let convolution = Convolution(input: x.shape, weight: weight.shape, options: options)
+  let output = Storage(uninitialized: convolution.outputShape.elementCount)
+  let (input, weights) = (x.storage, weight.storage)
+  let biasPointer = bias.map { UnsafePointer($0.storage.pointer) }
+  convolution.withKernel {
+    rk_conv2d_forward_loops($0, input.pointer, weights.pointer, biasPointer, output.pointer)
+  }
+  let (nodeX, nodeW, nodeB) = (x.node, weight.node, bias?.node)
+  return .recorded(output, shape: convolution.outputShape, from: x, weight, bias) { gradient in
+    let g = gradient.storage
+    if let nodeX {
+      let result = Storage(uninitialized: input.count)
+      convolution.withKernel { rk_conv2d_backward_input_loops($0, g.pointer, weights.pointer, result.pointer) }
+      nodeX.receive(Tensor(storage: result, shape: nodeX.shape))
+    }
+    if let nodeW {
+      let result = Storage(uninitialized: weights.count)
+      convolution.withKernel { rk_conv2d_backward_weight_loops($0, input.pointer, g.pointer, result.pointer) }
+      nodeW.receive(Tensor(storage: result, shape: nodeW.shape))
+    }
+    if let nodeB { receiveChannelSums(g, channels: convolution.outputShape[1], by: nodeB) }
+  }
+}
+
+/// `x Wᵀ + b` for `[N, in]`, `[out, in]` and `[out]`. PyTorch: `torch.nn.functional.linear`.
+public func linear(_ x: Tensor, weight: Tensor, bias: Tensor? = nil) -> Tensor {
+  precondition(
+    x.rank == 2 && weight.rank == 2 && x.shape[1] == weight.shape[1],
+    "linear: input \(x.shape) does not fit the weight \(weight.shape); the input must be [N, in_features]")
+  // A linear layer is a 1x1 convolution over images of one position, and [N, C, 1, 1] lies in memory as [N, C].
+  let image = x.reshaped(x.shape + [1, 1])
+  let kernel = weight.reshaped(weight.shape + [1, 1])
+  return conv2d(image, weight: kernel, bias: bias).flattened()
+}
+
+/// A convolution outside the record with everything that may follow it done as each sum is complete:
+/// `max(0, conv2d(x) + bias + residual)`.
+public func inferenceConv2d(
+  _ x: Tensor, weight: Tensor, bias: Tensor?, residual: Tensor?, relu: Bool, options: ConvolutionOptions
+) -> Tensor {
+  let convolution = Convolution(input: x.shape, weight: weight.shape, options: options)
+  if let residual {
+    precondition(
+      residual.shape == convolution.outputShape,
+      "conv2d: residual \(residual.shape) for an output of shape \(convolution.outputShape)")
+  }
+  let packed = convolution.packed(weight.storage, RK_PACK_FORWARD, keep: true)
+  let output = convolution.forward(
+    x.storage, packed: packed, bias: bias?.storage, residual: residual?.storage, relu: relu)
+  return Tensor(storage: output, shape: convolution.outputShape)
+}

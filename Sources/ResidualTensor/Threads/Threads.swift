@@ -1,0 +1,73 @@
+import CKernels
+import Dispatch
+import Foundation
+import Synchronization
+
+/// How many threads the kernels use, and how work is handed to them.
+///
+/// Work is cut into tasks by its shape alone and every task writes its own part of the result, so the number of
+/// threads never changes a bit of it.
+public enum Threads {
+  private static let configuredCount = Atomic<Int>(ProcessInfo.processInfo.activeProcessorCount)
+  private static let flushing = Atomic<Bool>(true)
+
+  /// Threads that share the work; the number of processors unless set. PyTorch: `torch.set_num_threads`.
+  public static var count: Int {
+    get { configuredCount.load(ordering: .relaxed) }
+    set {
+      precondition(newValue > 0, "Threads.count must be positive, not \(newValue)")
+      configuredCount.store(newValue, ordering: .relaxed)
+    }
+  }
+
+  /// Whether numbers below 1.2e-38 count as zero on every thread that runs kernels; true unless switched off.
+  ///
+  /// Processors handle such denormal numbers many times slower, and a training run that produces them crawls; their
+  /// loss changes nothing that a float32 sum could show. PyTorch: `torch.set_flush_denormal`.
+  public static var flushesDenormals: Bool {
+    get { flushing.load(ordering: .relaxed) }
+    set { flushing.store(newValue, ordering: .relaxed) }
+  }
+
+  /// Runs `body` once for each task number below `tasks`, on up to `count` threads, and waits for all of them.
+  public static func run(_ tasks: Int, _ body: (Int) -> Void) {
+    let workers = min(count, tasks)
+    if workers <= 1 {
+      let mode = rk_denormals_flush(flushesDenormals)
+      for task in 0..<tasks { body(task) }
+      rk_denormals_restore(mode)
+      return
+    }
+    let next = Atomic<Int>(0)
+    let flush = flushesDenormals
+    withoutActuallyEscaping(body) { body in
+      // Unsafe by the compiler's lights, safe by contract: tasks write to disjoint places.
+      nonisolated(unsafe) let work = body
+      DispatchQueue.concurrentPerform(iterations: workers) { _ in
+        let mode = rk_denormals_flush(flush)
+        while true {
+          let task = next.wrappingAdd(1, ordering: .relaxed).oldValue
+          if task >= tasks { break }
+          work(task)
+        }
+        rk_denormals_restore(mode)
+      }
+    }
+  }
+
+  /// Runs `body` over consecutive ranges that cover 0..<`count`, each `grain` long but the last.
+  public static func run(over count: Int, grain: Int, _ body: (Range<Int>) -> Void) {
+    let chunks = Chunks(count: count, grain: grain)
+    run(chunks.number) { body(chunks[$0]) }
+  }
+}
+
+/// A division of 0..<count into ranges of equal length (the last may be shorter), a function of the two numbers alone.
+struct Chunks {
+  let count: Int
+  let grain: Int
+
+  var number: Int { (count + grain - 1) / grain }
+
+  subscript(index: Int) -> Range<Int> { index * grain..<min(count, (index + 1) * grain) }
+}
