@@ -31,7 +31,9 @@ let package = Package(
       ]),
     .target(name: "ResidualNN", dependencies: ["ResidualTensor", "ResidualState", "CKernels"]),
     .target(name: "ResidualVision", dependencies: ["ResidualNN", "SystemZlib"]),
-    .target(name: "ResidualTraining", dependencies: ["ResidualVision"]),
+    .target(
+      name: "ResidualTraining",
+      dependencies: ["ResidualVision", .product(name: "OrderedCollections", package: "swift-collections")]),
     .target(name: "Residual", dependencies: ["ResidualTraining"]),
 
     .executableTarget(
@@ -42,9 +44,9 @@ let package = Package(
 
     .testTarget(name: "KernelTests", dependencies: ["CKernels"]),
     .testTarget(name: "TensorTests", dependencies: ["ResidualTensor"], resources: [.copy("Fixtures")]),
-    .testTarget(name: "StateTests", dependencies: ["ResidualState"]),
-    .testTarget(name: "NNTests", dependencies: ["ResidualNN"]),
-    .testTarget(name: "VisionTests", dependencies: ["ResidualVision"]),
+    .testTarget(name: "StateTests", dependencies: ["ResidualState"], resources: [.copy("Fixtures")]),
+    .testTarget(name: "NNTests", dependencies: ["ResidualVision"], resources: [.copy("Fixtures")]),
+    .testTarget(name: "VisionTests", dependencies: ["ResidualVision", "SystemZlib"]),
     .testTarget(name: "TrainingTests", dependencies: ["ResidualTraining"]),
     .testTarget(name: "ParityTests", dependencies: ["Residual"]),
     .testTarget(name: "CommandTests", dependencies: ["Residual", "resnet"]),

@@ -1,11 +1,12 @@
 #include "batch_norm.h"
 
+#include <string.h>
+
+#include "bfloat16_rounding.h"
 #include "dispatch.h"
 
-/// Channels that the merges hold in double at a time.
-enum { rk_merge_width = 64 };
-
-static inline size_t smaller(size_t a, size_t b) { return a < b ? a : b; }
+/// Channels whose sums are held in double at a time.
+enum { tile = 512 };
 
 /// Rows that are added pairwise before they join the running sums: fewer roundings than row by row, and one pass over
 /// the sums for `group` over the rows.
@@ -33,46 +34,48 @@ RK_LOOP void column_sum(const float *x, size_t rows, size_t channels, float *sum
   }
 }
 
-/// One pass: each group's sum and squared deviations from its own mean join those of the rows before by the formula of
-/// rk_batch_norm_merge. All values are taken relative to the first row, so that a mean far from zero costs no digits.
+/// Adds `added` rows (a constant: `group` or 1), less the reference, to the running sum and squared deviations of the
+/// `before` rows before them, as rk_batch_norm_merge does for chunks.
+RK_LOOP void add_rows(const float *rows, size_t before, size_t added, size_t channels, size_t width,
+                      const float *reference, float *sum, float *m2) {
+  float per_row = before == 0 ? 0 : 1 / (float)before;
+  float weight = (float)before * (float)added / (float)(before + added);
+  RK_INDEPENDENT
+  for (size_t c = 0; c < width; c++) {
+    float values[group] = {0}, squares[group] = {0};
+    for (size_t k = 0; k < added; k++) values[k] = rows[k * channels + c] - reference[c];
+    float added_sum = pairwise_sum(values), added_mean = added_sum / (float)added;
+    for (size_t k = 0; k < added; k++) squares[k] = (values[k] - added_mean) * (values[k] - added_mean);
+    float delta = added_mean - sum[c] * per_row;
+    m2[c] += pairwise_sum(squares) + delta * delta * weight;
+    sum[c] += added_sum;
+  }
+}
+
+/// One pass over the rows, in tiles of channels whose running sums stay in the first-level cache. Values are taken
+/// relative to the mean of the first rows, so that a mean far from zero costs no digits.
 RK_LOOP void statistics(const float *x, size_t rows, size_t channels, float *mean, float *m2) {
-  for (size_t c = 0; c < channels; c++) mean[c] = m2[c] = 0;
-  float *sum = mean;
-  size_t row = 0;
-  for (; row + group <= rows; row += group) {
-    const float *first = x + row * channels;
-    float per_row = row == 0 ? 0 : 1 / (float)row;
-    float weight = (float)row * group / (float)(row + group);
-    RK_INDEPENDENT
-    for (size_t c = 0; c < channels; c++) {
-      float values[group], squares[group];
-      for (size_t k = 0; k < group; k++) values[k] = first[k * channels + c] - x[c];
-      float group_sum = pairwise_sum(values), group_mean = group_sum * (1.0f / group);
-      for (size_t k = 0; k < group; k++) squares[k] = (values[k] - group_mean) * (values[k] - group_mean);
-      float delta = group_mean - sum[c] * per_row;
-      m2[c] += pairwise_sum(squares) + delta * delta * weight;
-      sum[c] += group_sum;
+  for (size_t begin = 0; begin < channels; begin += tile) {
+    size_t width = rk_smaller(tile, channels - begin), reference_rows = rk_smaller(group, rows);
+    float reference[tile] = {0}, sum[tile] = {0};
+    for (size_t row = 0; row < reference_rows; row++) {
+      for (size_t c = 0; c < width; c++) reference[c] += x[row * channels + begin + c] / (float)reference_rows;
     }
-  }
-  for (; row < rows; row++) {
-    float per_row = row == 0 ? 0 : 1 / (float)row;
-    float weight = (float)row / (float)(row + 1);
-    RK_INDEPENDENT
-    for (size_t c = 0; c < channels; c++) {
-      float value = x[row * channels + c] - x[c];
-      float delta = value - sum[c] * per_row;
-      m2[c] += delta * delta * weight;
-      sum[c] += value;
+    memset(m2 + begin, 0, width * sizeof *m2);
+    size_t row = 0;
+    for (; row + group <= rows; row += group) {
+      add_rows(x + row * channels + begin, row, group, channels, width, reference, sum, m2 + begin);
     }
+    for (; row < rows; row++) add_rows(x + row * channels + begin, row, 1, channels, width, reference, sum, m2 + begin);
+    for (size_t c = 0; c < width; c++) mean[begin + c] = (float)(reference[c] + (double)sum[c] / (double)rows);
   }
-  for (size_t c = 0; c < channels; c++) mean[c] = x[c] + sum[c] / (float)rows;
 }
 
 RK_LOOP void merge(const float *means, const float *m2s, const size_t *counts, size_t chunks, size_t channels,
                    float *mean, float *variance) {
-  for (size_t begin = 0; begin < channels; begin += rk_merge_width) {
-    size_t width = smaller(rk_merge_width, channels - begin);
-    double merged_mean[rk_merge_width] = {0}, merged_m2[rk_merge_width] = {0};
+  for (size_t begin = 0; begin < channels; begin += tile) {
+    size_t width = rk_smaller(tile, channels - begin);
+    double merged_mean[tile] = {0}, merged_m2[tile] = {0};
     size_t rows = 0;
     for (size_t chunk = 0; chunk < chunks; chunk++) {
       if (counts[chunk] == 0) continue;
@@ -94,7 +97,7 @@ RK_LOOP void merge(const float *means, const float *m2s, const size_t *counts, s
 }
 
 RK_LOOP void apply_rows(const float *x, size_t rows, size_t channels, const float *scale, const float *shift,
-                        const float *residual, bool adds_residual, bool relu, float *y) {
+                        const float *residual, bool adds_residual, bool relu, float *y, uint16_t *copy, bool copies) {
   for (size_t row = 0; row < rows; row++) {
     size_t offset = row * channels;
     RK_INDEPENDENT
@@ -103,22 +106,33 @@ RK_LOOP void apply_rows(const float *x, size_t rows, size_t channels, const floa
       if (adds_residual) value += residual[offset + c];
       if (relu) value = value < 0 ? 0 : value;
       y[offset + c] = value;
+      if (copies) copy[offset + c] = rk_rounded_bfloat16(value);
     }
   }
 }
 
 // The options are spelt out as constants, so that no loop tests them.
+RK_LOOP void apply_options(const float *x, size_t rows, size_t channels, const float *scale, const float *shift,
+                           const float *residual, bool relu, float *y, uint16_t *copy, bool copies) {
+  if (residual && relu) {
+    apply_rows(x, rows, channels, scale, shift, residual, true, true, y, copy, copies);
+  } else if (residual) {
+    apply_rows(x, rows, channels, scale, shift, residual, true, false, y, copy, copies);
+  } else if (relu) {
+    apply_rows(x, rows, channels, scale, shift, NULL, false, true, y, copy, copies);
+  } else {
+    apply_rows(x, rows, channels, scale, shift, NULL, false, false, y, copy, copies);
+  }
+}
+
 RK_LOOP void apply(const float *x, size_t rows, size_t channels, const float *scale, const float *shift,
                    const float *residual, bool relu, float *y) {
-  if (residual && relu) {
-    apply_rows(x, rows, channels, scale, shift, residual, true, true, y);
-  } else if (residual) {
-    apply_rows(x, rows, channels, scale, shift, residual, true, false, y);
-  } else if (relu) {
-    apply_rows(x, rows, channels, scale, shift, NULL, false, true, y);
-  } else {
-    apply_rows(x, rows, channels, scale, shift, NULL, false, false, y);
-  }
+  apply_options(x, rows, channels, scale, shift, residual, relu, y, NULL, false);
+}
+
+RK_LOOP void apply_bfloat16(const float *x, size_t rows, size_t channels, const float *scale, const float *shift,
+                            const float *residual, bool relu, float *y, uint16_t *y_bfloat16) {
+  apply_options(x, rows, channels, scale, shift, residual, relu, y, y_bfloat16, true);
 }
 
 RK_LOOP void backward_reduce_rows(const float *grad_y, const float *y, bool masked, const float *x, size_t rows,
@@ -162,9 +176,9 @@ RK_LOOP void backward_reduce(const float *grad_y, const float *y, const float *x
 }
 
 RK_LOOP void sum_partials(const float *partials, size_t chunks, size_t channels, bool accumulate, float *out) {
-  for (size_t begin = 0; begin < channels; begin += rk_merge_width) {
-    size_t width = smaller(rk_merge_width, channels - begin);
-    double sum[rk_merge_width] = {0};
+  for (size_t begin = 0; begin < channels; begin += tile) {
+    size_t width = rk_smaller(tile, channels - begin);
+    double sum[tile] = {0};
     for (size_t chunk = 0; chunk < chunks; chunk++) {
       for (size_t c = 0; c < width; c++) sum[c] += partials[chunk * channels + begin + c];
     }
@@ -224,6 +238,10 @@ RK_DISPATCH(void, rk_batch_norm_apply, apply,
             (const float *x, size_t rows, size_t channels, const float *scale, const float *shift,
              const float *residual, bool relu, float *y),
             (x, rows, channels, scale, shift, residual, relu, y))
+RK_DISPATCH(void, rk_batch_norm_apply_bfloat16, apply_bfloat16,
+            (const float *x, size_t rows, size_t channels, const float *scale, const float *shift,
+             const float *residual, bool relu, float *y, uint16_t *y_bfloat16),
+            (x, rows, channels, scale, shift, residual, relu, y, y_bfloat16))
 RK_DISPATCH(void, rk_batch_norm_backward_reduce, backward_reduce,
             (const float *grad_y, const float *y, const float *x, size_t rows, size_t channels, const float *mean,
              const float *inverse_deviation, float *sum_g, float *sum_g_xhat),

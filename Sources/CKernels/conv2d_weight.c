@@ -1,37 +1,49 @@
-// The weight gradient: for each tap and 32 input channels, the product of the transposed output gradient and the input
-// rows that the tap meets.
+// The weight gradient: for each tap, the product of the transposed output gradient and the input rows that the tap meets.
+//
+// Output rows are taken in blocks, so that a block of both operands stays in the cache while every tile of the task adds
+// it to its part of the result; partial sums are added up in the order of the blocks.
+#include <string.h>
+
 #include "conv2d_windows.h"
 #include "microkernel.h"
 
 enum {
-  // Rows that are added up in registers; their 32 channels of input, packed, stay in the L1 cache.
   BLOCK_ROWS = 256,
-  BLOCK_RUNS = 64,
-  TASK_WORK = 1 << 20,
-  MOST_TASKS = 64,
+  // Vectors of B are read in place only as a whole.
+  WHOLE_COLUMNS = 16,
+  // A task has at most this many tiles of output channels, and not fewer than half of it for want of tasks.
+  MOST_TILES = 19,
+  TASK_WORK = 1 << 22,
+  MOST_TASKS = 16,
 };
 
 static size_t minimum(size_t a, size_t b) { return a < b ? a : b; }
 static size_t maximum(size_t a, size_t b) { return a > b ? a : b; }
 static size_t divide_up(size_t a, size_t b) { return (a + b - 1) / b; }
+static size_t tap_count(const rk_conv2d *s) { return s->kernel_height * s->kernel_width; }
+static size_t filter_count(const rk_conv2d *s) { return tap_count(s) * s->in_channels; }
 
-// How the work is cut: `units` (a tap and a panel of input channels) in `unit_groups`, tiles of output channels in
-// `tile_groups`.
+// With few input channels (the first layer), taps and channels together are the columns of the product: the input is
+// gathered, padding included.
+static bool is_gathered(const rk_conv2d *s) { return s->in_channels < WHOLE_COLUMNS && tap_count(s) > 1; }
+
+// The result has `units` of at most 32 columns (each a tap and a panel of input channels, or a panel of gathered
+// columns) and `tiles` of at most 14 output channels; a task is one group of either.
 typedef struct {
   size_t panels, units, tiles, unit_groups, tile_groups;
 } partition;
 
 static partition partition_of(const rk_conv2d *s) {
-  partition part = {
-      .panels = divide_up(s->in_channels, RK_PANEL),
-      .tiles = divide_up(s->out_channels, RK_TILE_ROWS),
-  };
-  part.units = part.panels * s->kernel_height * s->kernel_width;
-  size_t rows = s->out_height * s->out_width * s->batch;
-  size_t work = rows * part.units * RK_PANEL * part.tiles * RK_TILE_ROWS;
+  partition part = {.tiles = divide_up(s->out_channels, RK_TILE_ROWS)};
+  part.panels = divide_up(is_gathered(s) ? filter_count(s) : s->in_channels, RK_PANEL);
+  part.units = is_gathered(s) ? part.panels : part.panels * tap_count(s);
+  size_t work = s->out_height * s->out_width * s->batch * part.units * RK_PANEL * s->out_channels;
   size_t tasks = minimum(maximum(work / TASK_WORK, 1), MOST_TASKS);
-  part.unit_groups = minimum(tasks, part.units);
-  part.tile_groups = minimum(divide_up(tasks, part.unit_groups), part.tiles);
+  part.tile_groups = divide_up(part.tiles, MOST_TILES);
+  part.unit_groups = minimum(divide_up(tasks, part.tile_groups), part.units);
+  if (part.unit_groups * part.tile_groups < tasks) {
+    part.tile_groups = minimum(divide_up(tasks, part.unit_groups), divide_up(part.tiles, MOST_TILES / 2 + 1));
+  }
   return part;
 }
 
@@ -47,86 +59,157 @@ typedef struct {
   float *grad_weight;
   size_t tile_count, tile, tile_end;
   bool accumulate;
-  // The unit at hand.
-  size_t tap, channel, columns;
-  // The block at hand: stretches of output rows, and the input rows they meet, packed.
-  rk_stretch runs[BLOCK_RUNS];
-  size_t run_count, rows;
-  float packed[BLOCK_ROWS * RK_PANEL];
+  size_t row, row_end;  // the block of output rows
+  size_t run_count;
+  rk_stretch runs[BLOCK_ROWS];
+  _Alignas(64) float packed[BLOCK_ROWS * RK_PANEL];
 } task;
 
-static void flush_block(task *t) {
+static size_t tile_channel(const task *t, size_t tile) { return t->shape->out_channels * tile / t->tile_count; }
+
+// Adds the task's tiles of the `columns` columns that start at `column` of a filter.
+static void multiply_tiles(const task *t, const float *b, size_t b_stride, size_t column, size_t columns,
+                           bool accumulate) {
   const rk_conv2d *s = t->shape;
-  size_t filter = s->kernel_height * s->kernel_width * s->in_channels;
   for (size_t k = t->tile; k < t->tile_end; k++) {
-    size_t o = s->out_channels * k / t->tile_count, end = s->out_channels * (k + 1) / t->tile_count;
-    size_t rows[RK_TILE_ROWS];
-    for (size_t r = 0; r < end - o; r++) rows[r] = (o + r) * filter;
+    size_t channel = tile_channel(t, k), rows = tile_channel(t, k + 1) - channel, c_rows[RK_TILE_ROWS];
+    for (size_t r = 0; r < rows; r++) c_rows[r] = (channel + r) * filter_count(s);
     rk_tile tile = {
-        .rows = end - o,
-        .columns = t->columns,
+        .rows = rows,
+        .columns = columns,
         .stretches = t->runs,
         .stretch_count = t->run_count,
-        .a = t->grad_output + o,
+        .a = t->grad_output + channel,
         .a_stride = (ptrdiff_t)s->out_channels,
-        .b = t->packed,
-        .b_stride = RK_PANEL,
-        .c = t->grad_weight + t->tap * s->in_channels + t->channel,
-        .c_rows = rows,
-        .accumulate = t->accumulate,
+        .b = b,
+        .b_stride = (ptrdiff_t)b_stride,
+        .c = t->grad_weight + column,
+        .c_rows = c_rows,
+        .accumulate = accumulate,
     };
     t->kernels->by_columns(&tile);
   }
-  t->accumulate = true;
-  t->run_count = 0;
-  t->rows = 0;
 }
 
-// Adds `count` output rows from `row` on to the block; output position k meets input row input_row + k * stride.
-static void add_run(task *t, size_t row, size_t count, size_t input_row, size_t stride) {
+// Output positions whose window meets data with a tap.
+typedef struct {
+  size_t top, bottom, left, right;
+} area;
+
+static area area_of(const rk_conv2d *s, size_t tap) {
+  area a;
+  rk_axis height = rk_height_axis(s, false), width = rk_width_axis(s, false);
+  rk_tap_range(&height, tap / s->kernel_width, &a.top, &a.bottom);
+  rk_tap_range(&width, tap % s->kernel_width, &a.left, &a.right);
+  return a;
+}
+
+static bool is_empty(area a) { return a.top >= a.bottom || a.left >= a.right; }
+
+// The output rows of the block that meet data with the tap: fills t->runs with their offsets in the output gradient (a)
+// and in the input (b).
+static void find_runs(task *t, size_t tap) {
   const rk_conv2d *s = t->shape;
-  size_t n = 0, position = 0;
-  while (count > 0) {
-    if (t->rows == BLOCK_ROWS || t->run_count == BLOCK_RUNS) flush_block(t);
-    size_t length = minimum(count, BLOCK_ROWS - t->rows);
-    t->runs[t->run_count++] = (rk_stretch){(ptrdiff_t)(row * s->out_channels), (ptrdiff_t)(t->rows * RK_PANEL), length};
-    row += length;
-    count -= length;
-    while (length > 0) {
-      size_t piece = stride == 1 ? length : minimum(length, s->batch - n);
-      const float *x = t->input + (input_row + position * stride * s->batch + n) * s->in_channels + t->channel;
-      t->kernels->copy(x, s->in_channels, t->columns, piece, t->packed + t->rows * RK_PANEL);
-      t->rows += piece;
-      length -= piece;
-      n += piece;
-      if (stride != 1 && n == s->batch) {
-        n = 0;
-        position++;
-      }
+  area a = area_of(s, tap);
+  size_t kh = tap / s->kernel_width, kw = tap % s->kernel_width, line = s->out_width * s->batch;
+  t->run_count = 0;
+  for (size_t oh = maximum(a.top, t->row / line); oh < a.bottom && oh * line < t->row_end; oh++) {
+    size_t row = maximum(oh * line + a.left * s->batch, t->row);
+    size_t end = minimum(oh * line + a.right * s->batch, t->row_end);
+    size_t h = oh * s->stride_height + kh - s->padding_height;
+    size_t n = row % s->batch, w = row % line / s->batch * s->stride_width + kw - s->padding_width;
+    while (row < end) {
+      size_t length = s->stride_width == 1 ? end - row : minimum(end - row, s->batch - n);
+      size_t from = ((h * s->width + w) * s->batch + n) * s->in_channels;
+      t->runs[t->run_count++] = (rk_stretch){(ptrdiff_t)(row * s->out_channels), (ptrdiff_t)from, length};
+      row += length;
+      n = 0;
+      w += s->stride_width;
     }
   }
 }
 
-static void accumulate_unit(task *t) {
+// One tap and the panel of input channels from `channel` on.
+static void multiply_tap(task *t, size_t tap, size_t channel) {
   const rk_conv2d *s = t->shape;
-  size_t kh = t->tap / s->kernel_width, kw = t->tap % s->kernel_width;
-  rk_axis height = rk_height_axis(s, false), width = rk_width_axis(s, false);
-  size_t top, bottom, left, right;
-  rk_tap_range(&height, kh, &top, &bottom);
-  rk_tap_range(&width, kw, &left, &right);
-  for (size_t oh = top; oh < bottom && left < right; oh++) {
-    size_t h = oh * s->stride_height + kh - s->padding_height, w = left * s->stride_width + kw - s->padding_width;
-    add_run(t, (oh * s->out_width + left) * s->batch, (right - left) * s->batch, (h * s->width + w) * s->batch,
-            s->stride_width);
+  size_t columns = minimum(s->in_channels - channel, RK_PANEL);
+  find_runs(t, tap);
+  if (t->run_count == 0) return;
+  const float *b = t->input + channel;
+  size_t b_stride = s->in_channels;
+  if (columns % WHOLE_COLUMNS != 0) {
+    size_t row = 0;
+    for (size_t r = 0; r < t->run_count; r++) {
+      t->kernels->copy(b + t->runs[r].b, s->in_channels, columns, t->runs[r].depth, t->packed + row * RK_PANEL);
+      t->runs[r].b = (ptrdiff_t)(row * RK_PANEL);
+      row += t->runs[r].depth;
+    }
+    b = t->packed;
+    b_stride = RK_PANEL;
   }
-  // Without rows, nothing but zeros is written.
-  if (t->rows > 0 || !t->accumulate) flush_block(t);
+  area a = area_of(s, tap);
+  bool begun = (a.top * s->out_width + a.left) * s->batch < t->row;
+  multiply_tiles(t, b, b_stride, tap * s->in_channels + channel, columns, t->accumulate || begun);
+}
+
+static inline void copy_pieces(const float *x, size_t stride, size_t length, size_t depth, float *out) {
+  for (size_t k = 0; k < depth; k++, x += stride, out += RK_PANEL) {
+    for (size_t i = 0; i < length; i++) out[i] = x[i];
+  }
+}
+
+// `depth` pieces of at most `in_channels` floats, the lengths that first layers have without a loop each.
+static void gather_pieces(const float *x, size_t stride, size_t length, size_t depth, float *out) {
+  switch (length) {
+  case 1:
+    return copy_pieces(x, stride, 1, depth, out);
+  case 2:
+    return copy_pieces(x, stride, 2, depth, out);
+  case 3:
+    return copy_pieces(x, stride, 3, depth, out);
+  default:
+    return copy_pieces(x, stride, length, depth, out);
+  }
+}
+
+// Columns [column, column + columns) of the gathered input: taps and channels in the order of a filter.
+static void multiply_gathered(task *t, size_t column) {
+  const rk_conv2d *s = t->shape;
+  size_t columns = minimum(filter_count(s) - column, RK_PANEL);
+  memset(t->packed, 0, sizeof t->packed);
+  for (size_t c = column, next; c < column + columns; c = next) {
+    size_t tap = c / s->in_channels;
+    next = minimum((tap + 1) * s->in_channels, column + columns);
+    find_runs(t, tap);
+    for (size_t r = 0; r < t->run_count; r++) {
+      size_t row = (size_t)t->runs[r].a / s->out_channels - t->row;
+      gather_pieces(t->input + t->runs[r].b + c % s->in_channels, s->in_channels, next - c, t->runs[r].depth,
+                    t->packed + row * RK_PANEL + c - column);
+    }
+  }
+  t->runs[0] = (rk_stretch){(ptrdiff_t)(t->row * s->out_channels), 0, t->row_end - t->row};
+  t->run_count = 1;
+  multiply_tiles(t, t->packed, RK_PANEL, column, columns, t->accumulate || t->row > 0);
+}
+
+// Taps that meet only padding have no gradient.
+static void clear_unmet_taps(const task *t, const partition *part, size_t first, size_t end) {
+  const rk_conv2d *s = t->shape;
+  for (size_t o = tile_channel(t, t->tile); o < tile_channel(t, t->tile_end); o++) {
+    for (size_t unit = first; unit < end; unit++) {
+      size_t tap = unit / part->panels, channel = unit % part->panels * RK_PANEL;
+      if (!is_empty(area_of(s, tap))) continue;
+      memset(t->grad_weight + o * filter_count(s) + tap * s->in_channels + channel, 0,
+             minimum(s->in_channels - channel, RK_PANEL) * sizeof(float));
+    }
+  }
 }
 
 void rk_conv2d_backward_weight(const rk_conv2d *shape, const float *input, const float *grad_output, bool accumulate,
                                float *grad_weight, size_t task_number) {
   partition part = partition_of(shape);
   size_t unit_group = task_number / part.tile_groups, tile_group = task_number % part.tile_groups;
+  size_t first = part.units * unit_group / part.unit_groups, end = part.units * (unit_group + 1) / part.unit_groups;
   task t;
   t.shape = shape;
   t.kernels = rk_microkernels_current();
@@ -136,14 +219,14 @@ void rk_conv2d_backward_weight(const rk_conv2d *shape, const float *input, const
   t.tile_count = part.tiles;
   t.tile = part.tiles * tile_group / part.tile_groups;
   t.tile_end = part.tiles * (tile_group + 1) / part.tile_groups;
-  t.run_count = 0;
-  t.rows = 0;
-  size_t end = part.units * (unit_group + 1) / part.unit_groups;
-  for (size_t unit = part.units * unit_group / part.unit_groups; unit < end; unit++) {
-    t.tap = unit / part.panels;
-    t.channel = unit % part.panels * RK_PANEL;
-    t.columns = minimum(shape->in_channels - t.channel, RK_PANEL);
-    t.accumulate = accumulate;
-    accumulate_unit(&t);
+  t.accumulate = accumulate;
+  if (!accumulate && !is_gathered(shape)) clear_unmet_taps(&t, &part, first, end);
+  size_t rows = shape->out_height * shape->out_width * shape->batch;
+  for (t.row = 0; t.row < rows; t.row = t.row_end) {
+    t.row_end = minimum(t.row + BLOCK_ROWS, rows);
+    for (size_t unit = first; unit < end; unit++) {
+      size_t column = unit % part.panels * RK_PANEL;
+      is_gathered(shape) ? multiply_gathered(&t, column) : multiply_tap(&t, unit / part.panels, column);
+    }
   }
 }

@@ -35,10 +35,11 @@ static void store_row(const rk_tile *tile, size_t row, const float sum[RK_PANEL]
 // One row of the tile: A(row, k) = a[k * a_step].
 static void multiply_row(const rk_tile *tile, size_t row, const float *first_a, ptrdiff_t a_step) {
   float sum[RK_PANEL] = {0};
+  size_t columns = tile->columns <= RK_PANEL / 2 ? RK_PANEL / 2 : RK_PANEL;
   for (size_t s = 0; s < tile->stretch_count; s++) {
     const float *a = first_a + tile->stretches[s].a, *b = tile->b + tile->stretches[s].b;
     for (size_t k = 0; k < tile->stretches[s].depth; k++, a += a_step, b += tile->b_stride) {
-      for (size_t c = 0; c < RK_PANEL; c++) sum[c] += *a * b[c];
+      for (size_t c = 0; c < columns; c++) sum[c] += *a * b[c];
     }
   }
   store_row(tile, row, sum);

@@ -20,7 +20,7 @@ typedef struct {
   size_t stretch_count;
   const float *a;  // by_rows: A(r, k) = a[r * a_stride + k]; by_columns: A(r, k) = a[k * a_stride + r]
   ptrdiff_t a_stride;
-  const float *b;  // B(k, c) = b[k * b_stride + c]; RK_PANEL columns can be read, whatever `columns` says
+  const float *b;  // B(k, c) = b[k * b_stride + c]; `columns` rounded up to a multiple of 16 can be read
   ptrdiff_t b_stride;
   float *c;  // C(r, c) = c[c_rows[r] + c]
   const size_t *c_rows;

@@ -71,6 +71,7 @@ INLINE void multiply_columns(const int rows, const int vectors, const rk_tile *t
         VECTOR x = BROADCAST(a + r);
         UNROLL for (int v = 0; v < vectors; v++) sum[r][v] = MULTIPLY_ADD(x, y[v], sum[r][v]);
       }
+      __builtin_prefetch(a + 2 * RK_TILE_ROWS - 1, 0, 2);  // the tile that follows this one, on its way to the L2 cache
       a += a_stride;
       b += b_stride;
     }

@@ -49,6 +49,16 @@ public enum AtomicFile {
     try target.synchronizeFolder(calls)
   }
 
+  /// Throws what `write` would throw at once: no such folder, no permission, a folder or a protected file in the way.
+  ///
+  /// For work that ends in a file hours later. Nothing is left behind; the disk can still fill up meanwhile.
+  public static func checkWritable(_ path: String) throws(StateError) {
+    let (file, keeper) = try Target(path).makeTemporary(.system)
+    file.closeIfOpen()
+    _ = FileCalls.system.close(keeper)
+    _ = FileCalls.system.unlink(file.path)
+  }
+
   fileprivate static func check(_ result: Int32, _ message: String, _ path: String) throws(StateError) {
     if result < 0 { throw StateError(.writeFailed, message, path: path, cause: errnoText()) }
   }
@@ -120,7 +130,9 @@ private struct Target {
     }
   }
 
-  /// Removes temporaries of this target that nobody holds a lock on. What cannot be removed is left: it harms no one.
+  /// Removes temporaries of this target that nobody holds a lock on.
+  ///
+  /// What cannot be removed is left: it harms no one.
   func sweepStaleTemporaries(_ calls: FileCalls) {
     guard let directory = opendir(folder) else { return }
     defer { closedir(directory) }

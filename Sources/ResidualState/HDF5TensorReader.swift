@@ -106,43 +106,6 @@ struct HDF5TensorReader {
   }
 }
 
-/// One block of memory on large pages, filled by several threads that each have a part of it to themselves.
-private struct TensorBlock: @unchecked Sendable {
-  let bytes: UnsafeMutableRawBufferPointer
-
-  init(byteCount: Int) {
-    let hugePage = 2 << 20
-    bytes = .allocate(byteCount: byteCount, alignment: byteCount >= hugePage ? hugePage : 64)
-    // Advice: where the system does not take it, small pages serve as well.
-    if byteCount >= hugePage { madvise(bytes.baseAddress, byteCount, Int32(MADV_HUGEPAGE)) }
-  }
-
-  /// Hands the memory over to a storage that frees it.
-  func storage() -> TensorStorage {
-    TensorStorage(UnsafeRawBufferPointer(bytes)) { bytes.deallocate() }
-  }
-}
-
-/// One result for each piece, each written by one thread.
-private final class PieceResults: @unchecked Sendable {
-  private let results: UnsafeMutableBufferPointer<Result<UInt32, StateError>>
-
-  init(count: Int) {
-    results = .allocate(capacity: count)
-    results.initialize(repeating: .success(0))
-  }
-
-  deinit {
-    results.deinitialize()
-    results.deallocate()
-  }
-
-  subscript(index: Int) -> Result<UInt32, StateError> {
-    get { results[index] }
-    set { results[index] = newValue }
-  }
-}
-
 extension UnsafeMutableRawBufferPointer {
   /// Turns the byte order of every element round.
   func swapBytes(elementSize: Int) {

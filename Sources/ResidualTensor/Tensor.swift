@@ -17,6 +17,7 @@ public struct Tensor {
   }
 
   init(storage: Storage, shape: [Int], node: Node?) {
+    precondition(shape.allSatisfy { $0 >= 0 }, "Tensor: a size in the shape \(shape) is negative")
     precondition(
       storage.count == shape.elementCount, "Tensor: shape \(shape) does not hold \(storage.count) elements")
     self.shape = shape

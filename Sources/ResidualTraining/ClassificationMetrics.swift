@@ -13,6 +13,9 @@ public struct ClassificationMetrics: Sendable, Equatable, Codable {
     confusion = Array(repeating: 0, count: classes * classes)
   }
 
+  /// Whether the counts are those of so many classes; what is decoded from a file may be anything.
+  var isConsistent: Bool { confusion.count == classes * classes && confusion.allSatisfy { $0 >= 0 } }
+
   /// Adds a batch: its mean loss, and the predicted and true class of each image.
   public mutating func add(meanLoss: Double, predictions: [Int], labels: [Int]) {
     lossSum += meanLoss * Double(labels.count)

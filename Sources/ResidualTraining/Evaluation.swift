@@ -8,21 +8,27 @@ import ResidualVision
 ///   - model: The network.
 ///   - loader: The images; go in the loader's order.
 ///   - onBatch: Called with the logits `[N, classes]` and labels of each batch.
-/// - Throws: `ModelError` if the images don't fit the model, or what `onBatch` throws.
+/// - Throws: `TrainingError` or `ModelError` if the images don't fit the model, `TrainingError` if a loss is not finite, or
+///   what `onBatch` throws.
 public func evaluate(
   _ model: any ImageClassifier, on loader: DataLoader, onBatch: (Tensor, [Int]) throws -> Void = { _, _ in }
 ) throws -> ClassificationMetrics {
-  try model.validate(batchSize: loader.batchSize, imageSize: Size2d(loader.imageSize), isTraining: false)
-  let wasTraining = model.isTraining
-  model.eval()
-  defer { if wasTraining { model.train() } }
+  try loader.requireFit(to: model, isTraining: false)
   var metrics = ClassificationMetrics(classes: model.classes)
   try withoutRecording {
-    for batch in loader.epoch(0) {
-      let logits = model(batch.images)
-      let loss = crossEntropy(logits, batch.labels).item
-      metrics.add(meanLoss: Double(loss), predictions: logits.argmax(), labels: batch.labels)
-      try onBatch(logits, batch.labels)
+    try model.evaluating {
+      for batch in loader.epoch(0) {
+        let logits = model(batch.images)
+        let loss = Double(crossEntropy(logits, batch.labels).item)
+        guard loss.isFinite else {
+          throw TrainingError(
+            code: .lossNotFinite,
+            message: "the loss of the evaluation is \(loss): the weights hold or lead to numbers that are not finite; "
+              + "go back to weights from before, and train them with a smaller learning rate")
+        }
+        metrics.add(meanLoss: loss, predictions: logits.argmax(), labels: batch.labels)
+        try onBatch(logits, batch.labels)
+      }
     }
   }
   return metrics

@@ -18,8 +18,10 @@ public struct EpochRecord: Sendable, Equatable, Codable {
   public let accuracy: Double
   /// Macro F1.
   public let f1: Double
-  /// Wall time.
-  public let seconds: Double
+  /// Wall time; not saved, since the files of equal runs are equal.
+  public var seconds = 0.0
+
+  private enum CodingKeys: CodingKey { case epoch, phase, loss, accuracy, f1 }
 
   /// The metrics as they stand after `seconds`.
   public init(epoch: Int, phase: Phase, metrics: ClassificationMetrics, seconds: Double) {

@@ -11,30 +11,12 @@ public enum TrainingEvent: Sendable {
   case epoch(EpochRecord)
 }
 
-/// Why training could not start or go on.
-public struct TrainingError: Error, Equatable, CustomStringConvertible {
-  /// What was wrong.
-  public enum Code: Sendable {
-    /// The loss is NaN or infinite.
-    case lossNotFinite
-    /// Images and model don't fit together.
-    case mismatch
-  }
-
-  /// What was wrong.
-  public let code: Code
-  /// What was wrong, in words, and the way out.
-  public let message: String
-  /// The message.
-  public var description: String { message }
-}
-
 /// The training loop: epochs of a train and a test phase.
 public final class Trainer {
   /// The network.
   public let model: any ImageClassifier
   /// What changes its parameters.
-  public let optimizer: any Optimizer
+  public let optimizer: any CheckpointableOptimizer
   /// What is trained on.
   public let trainLoader: DataLoader
   /// What is tested on after each epoch; nil for no test phase.
@@ -45,46 +27,65 @@ public final class Trainer {
   /// A run from its beginning, or from `progress` on.
   ///
   /// - Throws: `TrainingError` or `ModelError` if images and model don't fit, also in the last, shorter batch of an
-  ///   epoch.
+  ///   epoch, or if `progress` is not one of such a run.
   public init(
-    _ model: any ImageClassifier, optimizer: any Optimizer, trainLoader: DataLoader, testLoader: DataLoader? = nil,
-    progress: TrainingProgress? = nil
+    _ model: any ImageClassifier, optimizer: any CheckpointableOptimizer, trainLoader: DataLoader,
+    testLoader: DataLoader? = nil, progress: TrainingProgress? = nil
   ) throws {
     self.model = model
     self.optimizer = optimizer
     self.trainLoader = trainLoader
     self.testLoader = testLoader
     self.progress = progress ?? TrainingProgress(classes: model.classes)
-    try validate()
+    try trainLoader.requireFit(to: model, isTraining: true)
+    try testLoader?.requireFit(to: model, isTraining: false)
+    try requireFit(of: self.progress)
   }
 
-  /// Trains until `epochs` epochs or `steps` steps are done, counted from the start of the run.
+  /// Trains until `epochs` epochs or `steps` steps are done, whichever comes first, counted from the start of the run.
   ///
-  /// After the last step, epoch or not, the test phase follows.
+  /// After the last step the test phase follows, also when it is not the last of its epoch; the history has whole epochs
+  /// only, so that a run that is resumed ends with the same one.
   ///
-  /// - Throws: `TrainingError` when the loss is not finite (the weights are those before the failing step's update),
+  /// - Throws: `TrainingError` when the loss is not finite (parameters and optimizer are those before the failing step),
   ///   and whatever `onEvent` throws.
-  public func run(epochs: Int, steps: Int? = nil, onEvent: (TrainingEvent) throws -> Void = { _ in }) throws {
-    while progress.epoch < epochs && progress.step < steps ?? .max {
+  public func run(epochs: Int? = nil, steps: Int? = nil, onEvent: (TrainingEvent) throws -> Void = { _ in }) throws {
+    precondition(epochs != nil || steps != nil, "Trainer.run: a number of epochs or of steps is needed")
+    while progress.epoch < epochs ?? .max && progress.step < steps ?? .max {
       try trainEpoch(steps: steps, onEvent: onEvent)
       let trained = EpochRecord(
         epoch: progress.epoch, phase: .train, metrics: progress.metrics, seconds: progress.seconds)
-      var tested: EpochRecord?
-      if let testLoader {
-        let start = ContinuousClock.now
-        let metrics = try evaluate(model, on: testLoader)
-        tested = EpochRecord(
-          epoch: progress.epoch, phase: .test, metrics: metrics, seconds: start.elapsedSeconds)
+      // An epoch ends with both phases at once: progress that is saved between them goes on with the test phase.
+      guard let testLoader else {
+        endEpoch(with: [trained])
+        try onEvent(.epoch(trained))
+        continue
       }
-      if progress.batch == trainLoader.batchCount { progress.endEpoch() }
-      try record(trained, onEvent)
-      if let tested { try record(tested, onEvent) }
+      try onEvent(.epoch(trained))
+      let start = ContinuousClock.now
+      let metrics = try evaluate(model, on: testLoader)
+      let tested = EpochRecord(epoch: progress.epoch, phase: .test, metrics: metrics, seconds: start.elapsedSeconds)
+      endEpoch(with: [trained, tested])
+      try onEvent(.epoch(tested))
     }
   }
 
-  private func record(_ record: EpochRecord, _ onEvent: (TrainingEvent) throws -> Void) throws {
-    progress.history.append(record)
-    try onEvent(.epoch(record))
+  /// Goes on to the next epoch if all batches of this one are done.
+  private func endEpoch(with records: [EpochRecord]) {
+    if progress.batch == trainLoader.batchCount { progress.endEpoch(with: records) }
+  }
+
+  /// The key of each of the optimizer's parameters, in its order.
+  var parameterNames: [String] {
+    let names = Dictionary(
+      model.namedParameters().map { (ObjectIdentifier($0.parameter), $0.key) }, uniquingKeysWith: { first, _ in first })
+    return optimizer.parameters.enumerated().map { names[ObjectIdentifier($1)] ?? "parameter.\($0)" }
+  }
+
+  /// Goes on from a saved position; throws, and stays where it was, if no such run can be there.
+  func resume(at progress: TrainingProgress) throws {
+    try requireFit(of: progress)
+    self.progress = progress
   }
 
   private func trainEpoch(steps: Int?, onEvent: (TrainingEvent) throws -> Void) throws {
@@ -123,20 +124,14 @@ public final class Trainer {
     return value
   }
 
-  private func validate() throws {
-    for loader in [trainLoader, testLoader].compactMap({ $0 }) {
-      let images = loader.images
-      guard images.channels == model.inputChannels && images.classes <= model.classes else {
-        throw TrainingError(
-          code: .mismatch,
-          message: "the images have \(images.channels) channels and \(images.classes) classes, but the model takes "
-            + "\(model.inputChannels) channels and has \(model.classes) classes")
-      }
-    }
-    let size = Size2d(trainLoader.imageSize)
-    let last = (trainLoader.images.count - 1) % trainLoader.batchSize + 1
-    for count in Set([min(trainLoader.batchSize, trainLoader.images.count), last]) {
-      try model.validate(batchSize: count, imageSize: size, isTraining: true)
+  /// A saved progress may come from a file: one of another run must not be gone on with.
+  func requireFit(of progress: TrainingProgress) throws {
+    guard progress.isConsistent(classes: model.classes, batches: trainLoader.batchCount) else {
+      throw TrainingError(
+        code: .mismatch,
+        message: "the saved progress (epoch \(progress.epoch), batch \(progress.batch), step \(progress.step), "
+          + "\(progress.metrics.classes) classes) is not one of a run with \(trainLoader.batchCount) batches an epoch and "
+          + "\(model.classes) classes; go on with the images and the batch size that it was saved with")
     }
   }
 }

@@ -6,15 +6,27 @@ public struct TrainingProgress: Sendable, Equatable, Codable {
   public private(set) var batch = 0
   /// Steps done since the start of the run.
   public private(set) var step = 0
-  /// Time spent training in this epoch.
+  /// Time spent training in this epoch; not saved, since the files of equal runs are equal.
   public private(set) var seconds = 0.0
   /// Metrics of this epoch so far.
   public internal(set) var metrics: ClassificationMetrics
   /// The phases that have ended.
   public internal(set) var history = History()
 
+  private enum CodingKeys: CodingKey { case epoch, batch, step, metrics, history }
+
   /// The start of a run.
   public init(classes: Int) { metrics = ClassificationMetrics(classes: classes) }
+
+  /// The epoch with the best test accuracy so far, the first of equals; nil before the first test.
+  public var best: EpochRecord? {
+    history[.test].reduce(nil) { best, record in best.map { $0.accuracy >= record.accuracy ? $0 : record } ?? record }
+  }
+
+  /// Whether a run of this many classes and batches an epoch can be here.
+  func isConsistent(classes: Int, batches: Int) -> Bool {
+    metrics.isConsistent && metrics.classes == classes && epoch >= 0 && step >= batch && (0...batches).contains(batch)
+  }
 
   mutating func advance(seconds: Double) {
     batch += 1
@@ -22,7 +34,8 @@ public struct TrainingProgress: Sendable, Equatable, Codable {
     self.seconds += seconds
   }
 
-  mutating func endEpoch() {
+  mutating func endEpoch(with records: [EpochRecord]) {
+    for record in records { history.append(record) }
     epoch += 1
     batch = 0
     seconds = 0

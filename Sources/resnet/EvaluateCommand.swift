@@ -18,23 +18,21 @@ struct EvaluateCommand: ParsableCommand {
   func validate() throws {
     try requirePositive(batchSize, "--batch-size")
     try requirePositive(limit, "--limit")
+    try requireHDF5Name(logits, "--logits")
   }
 
-  func run() throws { try reportingErrors(evaluate) }
-
-  private func evaluate() throws {
+  func run() throws {
     network.apply()
+    if let logits { try AtomicFile.checkWritable(logits) }
     let state = try StateDict(contentsOf: weights)
-    let all = try DatasetSource(images.data).load(.test)
-    let test = limit.map { all.prefix($0) } ?? all
+    let test = try images.source().load(.test).limited(to: limit)
     let loader = try images.loader(test, batchSize: batchSize, order: .sequential)
     let model = network.model.build(
       inputChannels: test.channels, classes: test.classes, imageSize: loader.imageSize)
     try model.load(state)
     var values: [Float] = []
     var labels: [Int64] = []
-    let metrics = try Residual.evaluate(model, on: loader) { logits, batch in
-      guard self.logits != nil else { return }
+    let metrics = try evaluate(model, on: loader) { logits, batch in
       values += logits.scalars
       labels += batch.map(Int64.init)
     }
@@ -43,8 +41,8 @@ struct EvaluateCommand: ParsableCommand {
         "logits": TensorData(values, shape: [labels.count, test.classes]),
         "labels": TensorData(labels, shape: [labels.count]),
       ]
-      try table.write(to: path)
+      try table.write(to: path, format: .hdf5)
     }
-    Output(json: json).report(metrics)
+    try Output(json: json).report(metrics)
   }
 }

@@ -1,125 +1,76 @@
-import ArgumentParser
 import Foundation
 import Residual
 
-#if canImport(Glibc)
-  import Glibc
-#endif
-
 /// What commands print: lines for people, or one JSON object a line and nothing else.
-struct Output {
-  let json: Bool
-  private let isTerminal = isatty(STDOUT_FILENO) == 1
+final class Output {
+  private let json: Bool
+  private var hasProgressLine = false
 
   init(json: Bool) { self.json = json }
 
   /// A line for people; nothing when the output is JSON.
-  func say(_ line: String) {
-    if !json { print(line) }
+  func say(_ line: String) throws {
+    if !json { try Console.write("\(line)\n") }
+  }
+
+  /// What people should know also when the output is JSON: then it goes to standard error.
+  func note(_ line: String) throws {
+    if json { Console.writeError(line) } else { try say(line) }
   }
 
   /// An object as one line.
-  func write(_ value: some Encodable) {
+  func write(_ value: some Encodable) throws {
     let encoder = JSONEncoder()
     encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
-    guard let data = try? encoder.encode(value) else {
-      preconditionFailure("Output: \(type(of: value)) can't be written as JSON")
-    }
-    FileHandle.standardOutput.write(data + Data("\n".utf8))
+    try Console.write(String(decoding: encoder.encode(value), as: UTF8.self) + "\n")
   }
 
   /// A step or an epoch.
   func report(_ event: TrainingEvent) throws {
     switch event {
     case .step(let record):
-      if json { return write(StepLine(record)) }
-      showProgress(record)
+      if json { try write(StepLine(record)) } else { try showProgress(record) }
     case .epoch(let record):
-      if json { return write(EpochLine(record)) }
-      if isTerminal { print("\r\u{1B}[K", terminator: "") }
-      print(
+      if json { return try write(EpochLine(record)) }
+      try eraseProgress()
+      try say(
         "epoch \(record.epoch) \(record.phase.rawValue): loss \(record.loss.rounded(4)), accuracy "
           + "\((100 * record.accuracy).rounded(2)) %, F1 \(record.f1.rounded(4)), \(record.seconds.rounded(1)) s")
     }
-    fflush(nil)
   }
 
   /// The result of an evaluation.
-  func report(_ metrics: ClassificationMetrics) {
-    if json { return write(EvaluationLine(metrics)) }
-    print(
+  func report(_ metrics: ClassificationMetrics) throws {
+    if json { return try write(EvaluationLine(metrics)) }
+    try say(
       "\(metrics.images) images: accuracy \((100 * metrics.accuracy).rounded(2)) %, F1 \(metrics.f1.rounded(4)), loss "
         + "\(metrics.loss.rounded(4))")
   }
 
   /// One line that changes in place on a terminal; a line every 50 steps elsewhere.
-  private func showProgress(_ record: StepRecord) {
-    guard isTerminal || record.batch % 50 == 0 || record.batch == 1 else { return }
-    let left = Double(record.batches - record.batch) * record.secondsPerBatch
+  private func showProgress(_ record: StepRecord) throws {
+    let left = Duration.seconds(Double(record.batches - record.batch) * record.secondsPerBatch)
     let line =
       "epoch \(record.epoch)  \(record.batch)/\(record.batches)  loss \(record.loss.rounded(4))  "
-      + "\(Int(record.imagesPerSecond)) images/s  \(Int(left)) s left"
-    print(isTerminal ? "\r\u{1B}[K\(line)" : line, terminator: isTerminal ? "" : "\n")
+      + "\(record.imagesPerSecond.rounded(0)) images/s  \(left.formatted(.time(pattern: .minuteSecond))) left"
+    if Console.isTerminal {
+      try eraseProgress()
+      try Console.write(line)
+      hasProgressLine = true
+    } else if record.batch == 1 || record.batch % 50 == 0 || record.batch == record.batches {
+      try say(line)
+    }
   }
-}
 
-/// Runs a command's work; an error becomes one line on standard error and exit code 1.
-func reportingErrors(_ work: () throws -> Void) throws {
-  do {
-    try work()
-  } catch {
-    let line = "\(error)".split(separator: "\n").joined(separator: " ")
-    FileHandle.standardError.write(Data("resnet: error: \(line)\n".utf8))
-    throw ExitCode.failure
+  private func eraseProgress() throws {
+    if hasProgressLine { try Console.write("\r\u{1B}[K") }
+    hasProgressLine = false
   }
-}
 
-private struct StepLine: Encodable {
-  let event = "step"
-  let epoch: Int
-  let step: Int
-  let loss: Double
-  let images_per_second: Double
-
-  init(_ record: StepRecord) {
-    epoch = record.epoch
-    step = record.step
-    loss = record.loss
-    images_per_second = record.imagesPerSecond
-  }
-}
-
-private struct EpochLine: Encodable {
-  let event = "epoch"
-  let epoch: Int
-  let phase: Phase
-  let loss: Double
-  let accuracy: Double
-  let f1: Double
-  let seconds: Double
-
-  init(_ record: EpochRecord) {
-    epoch = record.epoch
-    phase = record.phase
-    loss = record.loss
-    accuracy = record.accuracy
-    f1 = record.f1
-    seconds = record.seconds
-  }
-}
-
-private struct EvaluationLine: Encodable {
-  let event = "evaluate"
-  let images: Int
-  let loss: Double
-  let accuracy: Double
-  let f1: Double
-
-  init(_ metrics: ClassificationMetrics) {
-    images = metrics.images
-    loss = metrics.loss
-    accuracy = metrics.accuracy
-    f1 = metrics.f1
+  /// Leaves an unfinished progress line as it is and goes to the next, so that an error has a line of its own.
+  func endProgress() {
+    if hasProgressLine { try? Console.write("\n") }
+    hasProgressLine = false
   }
 }
 

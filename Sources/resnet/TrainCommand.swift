@@ -8,7 +8,7 @@ struct TrainCommand: ParsableCommand {
 
   @OptionGroup var options: TrainingOptions
 
-  func run() throws { try reportingErrors { try TrainingRun(options).run() } }
+  func run() throws { try TrainingRun(options).run() }
 }
 
 /// `resnet fine-tune`: from the weights of a file.
@@ -18,14 +18,14 @@ struct FineTuneCommand: ParsableCommand {
     abstract: "Go on training the weights of a file.",
     discussion: """
       A head for other classes and a stem for other input channels are replaced and adapted where the file's don't \
-      fit, and what was done is printed.
+      fit, and what was done is printed (on standard error with --json).
       """)
 
   @Option(help: ArgumentHelp("State dict to start from.", valueName: "file"))
   var weights: String
   @OptionGroup var options: TrainingOptions
 
-  func run() throws { try reportingErrors { try TrainingRun(options, weights: weights).run() } }
+  func run() throws { try TrainingRun(options, weights: weights).run() }
 }
 
 /// What `train` and `fine-tune` have in common.
@@ -33,11 +33,11 @@ struct TrainingOptions: ParsableArguments {
   @OptionGroup var network: NetworkOptions
   @OptionGroup var images: ImageOptions
   @Option(help: "Images a step.") var batchSize = 64
-  @Option(help: "Epochs, counted from the start of the run.") var epochs = 1
+  @Option(help: "Epochs; 1 unless given, or as many as --steps takes.") var epochs: Int?
   @Option(help: "Stop after this many steps.") var steps: Int?
   @Option(name: .customLong("lr"), help: "Learning rate.") var learningRate = 1e-3
   @Option(help: "adam or sgd.") var optimizer = OptimizerName.adam
-  @Option(help: "Momentum of sgd.") var momentum = 0.9
+  @Option(help: "Momentum of sgd.") var momentum = 0.0
   @Option(help: "Seed of the weights and of the order of the images.") var seed: UInt64 = 0
   @Flag(name: .customLong("no-shuffle"), help: "Take the images in the file's order.") var keepsOrder = false
   @Option(help: "Train on the first so many images only.") var limit: Int?
@@ -52,66 +52,13 @@ struct TrainingOptions: ParsableArguments {
     try requirePositive(steps, "--steps")
     try requirePositive(limit, "--limit")
     try requirePositive(testLimit, "--test-limit")
+    try requireNonNegative(learningRate, "--lr")
+    try requireNonNegative(momentum, "--momentum")
+    try requireHDF5Name(checkpoint, "--checkpoint")
   }
 }
 
 /// The optimizers of the command line.
 enum OptimizerName: String, ExpressibleByArgument, CaseIterable {
   case adam, sgd
-}
-
-/// Which network, on how many threads.
-struct NetworkOptions: ParsableArguments {
-  @Option(help: "\(ModelName.allCases.map(\.rawValue).joined(separator: ", ")).") var model = ModelName.resnet101
-  @Option(help: "Threads; the number of processors unless given.") var threads: Int?
-
-  func validate() throws {
-    try requirePositive(threads, "--threads")
-  }
-
-  func apply() {
-    if let threads { Threads.count = threads }
-  }
-}
-
-extension ModelName: ExpressibleByArgument {}
-
-/// Which images, and how their pixels become numbers.
-struct ImageOptions: ParsableArguments {
-  @Option(help: "mnist, fashion-mnist, or a folder of IDX files or CIFAR-10 batches.") var data = "mnist"
-  @Option(help: "Pad the images to this height and width; 32 unless given, or the images' own.") var imageSize: Int?
-  @Option(help: "Subtracted from the pixels, which are 0...1: one number, or one a channel with commas.")
-  var mean = NumberList()
-  @Option(help: "What the pixels are divided by after that.") var std = NumberList()
-
-  func loader(_ images: LabeledImages, batchSize: Int, order: EpochOrder) throws -> DataLoader {
-    try DataLoader(
-      images, batchSize: batchSize, order: order, imageSize: imageSize, mean: mean.values, std: std.values)
-  }
-}
-
-/// Numbers with commas between.
-struct NumberList: ExpressibleByArgument {
-  var values: [Float] = []
-
-  init() {}
-
-  init?(argument: String) {
-    let parts = argument.split(separator: ",", omittingEmptySubsequences: false)
-    values = parts.compactMap { Float($0.trimming { $0 == " " }) }
-    guard values.count == parts.count else { return nil }
-  }
-}
-
-extension Substring {
-  fileprivate func trimming(_ isOuter: (Character) -> Bool) -> Substring {
-    let start = drop(while: isOuter)
-    guard let last = start.lastIndex(where: { !isOuter($0) }) else { return "" }
-    return start[...last]
-  }
-}
-
-/// Throws a message for the command line when a count is not positive.
-func requirePositive(_ value: Int?, _ name: String) throws {
-  if let value, value <= 0 { throw ValidationError("\(name) must be 1 or more, not \(value)") }
 }

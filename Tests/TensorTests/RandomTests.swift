@@ -38,12 +38,21 @@ struct RandomTests {
     }
   }
 
-  @Test("Normal numbers: exact below 16, to an ulp of the pair's radius from 16 on")
+  @Test("Normal numbers, bit for bit: below 16, from 16 on, and with a last run that is drawn anew")
   func normal() {
     for expected in fixture.normal {
       let generator = Generator(seed: expected.seed)
       let values = filled(expected.values.count) { generator.normal(into: $0, mean: expected.mean, std: expected.std) }
-      expectNormal(values, expected.values, std: expected.std)
+      #expect(values.map(\.bitPattern) == expected.values)
+    }
+  }
+
+  @Test("Long normal sequences, bit for bit")
+  func longNormal() {
+    for expected in fixture.longNormal {
+      let generator = Generator(seed: expected.seed)
+      let values = filled(expected.values.count) { generator.normal(into: $0, mean: expected.mean, std: expected.std) }
+      expected.values.expectEqual(values.map(\.bitPattern))
     }
   }
 
@@ -67,12 +76,12 @@ struct RandomTests {
   func mixed() {
     let expected = fixture.mixed
     let generator = Generator(seed: expected.seed)
-    expectNormal(filled(5) { generator.normal(into: $0, mean: 1, std: 2) }, expected.normal5, std: 2)
+    #expect(filled(5) { generator.normal(into: $0, mean: 1, std: 2) }.map(\.bitPattern) == expected.normal5)
     #expect(filled(7) { generator.uniform(into: $0, from: -1, to: 1) }.map(\.bitPattern) == expected.uniform7)
-    expectNormal(filled(33) { generator.normal(into: $0) }, expected.normal33, std: 1)
-    expectNormal(filled(2) { generator.normal(into: $0, mean: -3, std: 0.5) }, expected.normal2, std: 0.5)
+    #expect(filled(33) { generator.normal(into: $0) }.map(\.bitPattern) == expected.normal33)
+    #expect(filled(2) { generator.normal(into: $0, mean: -3, std: 0.5) }.map(\.bitPattern) == expected.normal2)
     #expect(generator.randperm(10) == expected.randperm10)
-    expectNormal(filled(1) { generator.normal(into: $0) }, expected.normal1, std: 1)
+    #expect(filled(1) { generator.normal(into: $0) }.map(\.bitPattern) == expected.normal1)
     #expect(filled(9) { generator.bernoulli(into: $0, probability: 0.5) }.map { Int($0) } == expected.bernoulli9)
   }
 
@@ -123,22 +132,6 @@ private func filled(_ count: Int, by fill: (UnsafeMutableBufferPointer<Float>) -
   return values
 }
 
-/// Compares with torch's bits: exactly on the scalar path, else within two units of a radius' last place (torch's vector
-/// logarithm, sine and cosine are not the C library's).
-private func expectNormal(
-  _ values: [Float], _ expected: [UInt32], std: Double, sourceLocation: SourceLocation = #_sourceLocation
-) {
-  if expected.count < 16 {
-    #expect(values.map(\.bitPattern) == expected, sourceLocation: sourceLocation)
-    return
-  }
-  for (value, bits) in zip(values, expected) {
-    let reference = Float(bitPattern: bits)
-    #expect(abs(value - reference) <= 2.4e-7 * max(abs(reference), Float(std)), sourceLocation: sourceLocation)
-  }
-  #expect(values.count == expected.count, sourceLocation: sourceLocation)
-}
-
 /// The contents of Fixtures/random.json, which tools/reference/random_fixtures.py writes with PyTorch.
 struct RandomFixture: Decodable {
   struct Draws: Decodable {
@@ -158,6 +151,13 @@ struct RandomFixture: Decodable {
     let mean: Double
     let std: Double
     let values: [UInt32]
+  }
+
+  struct LongNormal: Decodable {
+    let seed: UInt64
+    let mean: Double
+    let std: Double
+    let values: LongSequence
   }
 
   struct Bernoulli: Decodable {
@@ -199,6 +199,7 @@ struct RandomFixture: Decodable {
   let draws: [Draws]
   let uniform: [Uniform]
   let normal: [Normal]
+  let longNormal: [LongNormal]
   let bernoulli: [Bernoulli]
   let randperm: [Draws]
   let mixed: Mixed

@@ -35,10 +35,10 @@ def uniform(seed, count, low, high):
     return {"seed": seed, "low": low, "high": high, "values": long_sequence(values)}
 
 
-def normal(seed, count, mean, std):
+def normal(seed, count, mean, std, written=list):
     torch.manual_seed(seed)
     values = bits(torch.empty(count).normal_(mean, std))
-    return {"seed": seed, "mean": mean, "std": std, "values": values}
+    return {"seed": seed, "mean": mean, "std": std, "values": written(values)}
 
 
 def bernoulli(seed, count, probability):
@@ -81,8 +81,9 @@ def main():
             normal(0, 15, 0.5, 0.1),
             normal(0, 16, 0.0, 1.0),
             normal(1, 17, -2.0, 3.0),
-            normal(5, 1003, 0.0, 0.02),
+            normal(5, 103, 0.0, 0.02),
         ],
+        "longNormal": [normal(2, 200_005, 0.0, 1.0, long_sequence), normal(6, 100_000, 0.5, 0.02, long_sequence)],
         "bernoulli": [bernoulli(0, 5, 0.5), bernoulli(3, 1000, 0.1)],
         "randperm": [randperm(0, 8), randperm(0, 60_000), randperm(9, 1), randperm(9, 0)],
         "mixed": mixed(11),

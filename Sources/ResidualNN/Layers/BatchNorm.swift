@@ -73,7 +73,7 @@ open class BatchNorm: Module, Layer {
 
   /// running = (1 - momentum) * running + momentum * batch, the variance with n / (n - 1).
   private func updateRunningStatistics(_ statistics: BatchStatistics) {
-    numBatchesTracked.value += 1
+    numBatchesTracked.value &+= 1  // a file may have filled it to the brim
     let share = momentum.map(Double.init) ?? 1 / Double(numBatchesTracked.value)
     let unbiased = Double(statistics.rows) / Double(statistics.rows - 1)
     runningMean.mutate { mean in

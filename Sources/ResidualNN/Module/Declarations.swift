@@ -18,15 +18,27 @@ public struct Registered<Value: ModuleState> {
 /// Declares a module inside a module: `@Child var conv1 = Conv2d(1, 64, kernelSize: 7)`.
 ///
 /// The key is the property's name unless another is given. Optional modules may be absent; the elements of an array
-/// are numbered from 0.
+/// (PyTorch: `ModuleList`) are numbered from 0.
 @propertyWrapper
-public struct Child<Value: ModuleTree> {
+public struct Child<Value> {
   /// The module, the optional module or the array of modules.
   public var wrappedValue: Value
   let key: String?
 
   /// Declares a child under the property's own name or under `key`.
-  public init(wrappedValue: Value, _ key: String? = nil) {
+  public init(wrappedValue: Value, _ key: String? = nil) where Value: OptionalModule {
+    self.wrappedValue = wrappedValue
+    self.key = key
+  }
+
+  /// Declares an array of modules of one type: `blocks.0`, `blocks.1` and so on.
+  public init<Element: Module>(wrappedValue: Value, _ key: String? = nil) where Value == [Element] {
+    self.wrappedValue = wrappedValue
+    self.key = key
+  }
+
+  /// Declares an array of any layers: `layers.0`, `layers.1` and so on.
+  public init(wrappedValue: Value, _ key: String? = nil) where Value == [any Layer] {
     self.wrappedValue = wrappedValue
     self.key = key
   }
@@ -68,25 +80,20 @@ extension Optional: ModuleState where Wrapped: ModuleState {
   public var entry: StateEntry? { self?.entry }
 }
 
-/// What can be declared with `@Child`: a module, an optional module or an array of modules.
-public protocol ModuleTree {
-  /// The modules with what their keys add to the declared one: nothing for a single module, a number in an array.
-  var modules: [(suffix: String?, module: Module)] { get }
-}
-
-extension Module: ModuleTree {
-  /// The module itself.
-  public var modules: [(suffix: String?, module: Module)] { [(nil, self)] }
-}
-
-extension Optional: ModuleTree where Wrapped: ModuleTree {
+/// What can be declared with `@Child` besides an array: a module, there or not.
+public protocol OptionalModule {
   /// The module, if there is one.
-  public var modules: [(suffix: String?, module: Module)] { self?.modules ?? [] }
+  var module: Module? { get }
 }
 
-extension Array: ModuleTree where Element == any Layer {
-  /// The modules, numbered from 0.
-  public var modules: [(suffix: String?, module: Module)] { enumerated().map { ("\($0)", $1) } }
+extension Module: OptionalModule {
+  /// The module itself.
+  public var module: Module? { self }
+}
+
+extension Optional: OptionalModule where Wrapped: OptionalModule {
+  /// The module, if there is one.
+  public var module: Module? { self?.module }
 }
 
 /// How a module finds its own declarations by reflection: the wrappers above and nothing else.
@@ -102,7 +109,12 @@ extension Registered: Declaration {
 
 extension Child: Declaration {
   func visit(name: String, state: (String, StateEntry) -> Void, child: (String, Module) -> Void) {
-    for (suffix, module) in wrappedValue.modules { child([key ?? name, suffix ?? ""].joinedKey, module) }
+    let key = key ?? name
+    if let array = wrappedValue as? [Module] {
+      for (index, module) in array.enumerated() { child("\(key).\(index)", module) }
+    } else if let module = (wrappedValue as? any OptionalModule)?.module {
+      child(key, module)
+    }
   }
 }
 

@@ -49,7 +49,8 @@ open class Module {
     for mirror in mirrors.reversed() {
       for (label, value) in mirror.children {
         guard let declaration = value as? any Declaration, let label else { continue }
-        body(String(label.drop { $0 == "_" }), declaration)
+        // A wrapped property is stored under its name with an underscore before it.
+        body(String(label.dropFirst()), declaration)
       }
     }
   }
@@ -70,10 +71,18 @@ extension Module {
 
   /// Every piece of state below this module with its full key, in PyTorch's order.
   func namedEntries() -> [(key: String, entry: StateEntry)] {
-    namedModules().flatMap { path, module in module.entries.map { ([path, $0.key].joinedKey, $0.entry) } }
+    let entries = namedModules().flatMap { path, module in
+      module.entries.map { (key: [path, $0.key].joinedKey, entry: $0.entry) }
+    }
+    var seen: Set<String> = []
+    for (key, _) in entries {
+      precondition(seen.insert(key).inserted, "\(type(of: self)): two declarations have the key \"\(key)\"")
+    }
+    return entries
   }
 
-  /// All parameters with their keys (`layer1.0.conv1.weight`). PyTorch: `named_parameters`.
+  /// All parameters with their keys (`layer1.0.conv1.weight`); one that has several is listed under the first.
+  /// PyTorch: `named_parameters`.
   public func namedParameters() -> [(key: String, parameter: Parameter)] {
     var seen: Set<ObjectIdentifier> = []
     return namedEntries().compactMap { key, entry in
@@ -82,10 +91,10 @@ extension Module {
     }
   }
 
-  /// All parameters, for an optimizer. PyTorch: `parameters`.
+  /// All parameters, each once, for an optimizer. PyTorch: `parameters`.
   public func parameters() -> [Parameter] { namedParameters().map(\.parameter) }
 
-  /// All persistent buffers with their keys. PyTorch: `named_buffers`.
+  /// All buffers with their keys, persistent or not. PyTorch: `named_buffers`.
   public func namedBuffers() -> [(key: String, buffer: Buffer)] {
     namedEntries().compactMap { key, entry in
       guard case .buffer(let buffer) = entry else { return nil }
@@ -98,6 +107,14 @@ extension Module {
 
   /// Switches this module and all below to evaluation behaviour: running statistics, no dropout.
   public func eval() { setTraining(false) }
+
+  /// Runs `body` in evaluation mode, then gives each module below the mode it had.
+  public func evaluating<Result>(_ body: () throws -> Result) rethrows -> Result {
+    let modes = namedModules().map { ($0.module, $0.module.isTraining) }
+    defer { for (module, isTraining) in modes { module.isTraining = isTraining } }
+    eval()
+    return try body()
+  }
 
   private func setTraining(_ isTraining: Bool) {
     for (_, module) in namedModules() { module.isTraining = isTraining }

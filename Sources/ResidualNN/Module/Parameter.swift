@@ -9,9 +9,10 @@ public final class Parameter {
   private let leaf: Tensor
   /// The shape, as PyTorch has it (`[out, in]`, `[O, I, KH, KW]`).
   public let shape: [Int]
-  /// Whether `backward` brings a gradient here; false freezes the parameter. PyTorch: `requires_grad`.
+  /// Whether `backward` brings a gradient here; false freezes the parameter, and a change forgets the gradient.
+  /// PyTorch: `requires_grad`.
   public var requiresGrad = true {
-    didSet { if !requiresGrad { zeroGrad() } }
+    didSet { if requiresGrad != oldValue { zeroGrad() } }
   }
 
   /// A parameter that starts as a copy of `value`.
@@ -24,8 +25,9 @@ public final class Parameter {
   /// The weight, for use in a computation: a leaf of the record unless the parameter is frozen.
   public var value: Tensor { requiresGrad ? leaf : leaf.detached() }
 
-  /// The gradient summed since the last `zeroGrad`; nil when none has arrived. PyTorch: `Parameter.grad`.
-  public var grad: Tensor? { leaf.grad }
+  /// The gradient summed since the last `zeroGrad`; nil when none has arrived or the parameter is frozen.
+  /// PyTorch: `Parameter.grad`.
+  public var grad: Tensor? { requiresGrad ? leaf.grad : nil }
 
   /// Number of elements.
   public var count: Int { storage.count }

@@ -98,6 +98,12 @@ public struct AdamMoments {
     mean = Storage(repeating: 0, count: count)
     square = Storage(repeating: 0, count: count)
   }
+
+  init(mean: Storage, square: Storage, steps: Int) {
+    self.mean = mean
+    self.square = square
+    self.steps = steps
+  }
 }
 
 extension [AdamMoments?] {

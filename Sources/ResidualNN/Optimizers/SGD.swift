@@ -31,6 +31,10 @@ public final class SGD: Optimizer {
       nonNegative: [
         "learningRate": learningRate, "momentum": momentum, "weightDecay": weightDecay,
       ])
+    guard dampening.isFinite else {
+      throw OptimizerError(
+        code: .invalidHyperparameter, message: "SGD: dampening is \(dampening), but must be a finite number")
+    }
     if nesterov && (momentum <= 0 || dampening != 0) {
       throw OptimizerError(
         code: .invalidHyperparameter, message: "SGD: Nesterov requires a momentum above 0 and a dampening of 0")
@@ -66,7 +70,8 @@ public final class SGD: Optimizer {
       let buffer = momentumBuffers[pending[entry].index].map { $0.pointer + range.lowerBound }
       withUnsafePointer(to: isFirst[entry] ? first : later) {
         rk_sgd_step(
-          $0, pending[entry].gradient.storage.pointer + range.lowerBound, weight + range.lowerBound, buffer, range.count)
+          $0, pending[entry].gradient.storage.pointer + range.lowerBound, weight + range.lowerBound, buffer,
+          range.count)
       }
     }
   }

@@ -11,7 +11,7 @@ public enum MemoryFormat {
     guard shape.count > 2 else { return nil }
     let rows = shape[0] * shape[1]
     let columns = shape.dropFirst(2).reduce(1, *)
-    return rows == 1 || columns == 1 ? nil : (rows, columns)
+    return rows <= 1 || columns <= 1 ? nil : (rows, columns)
   }
 
   /// Copies elements in logical order to physical order.

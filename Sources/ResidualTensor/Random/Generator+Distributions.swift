@@ -1,3 +1,4 @@
+import CKernels
 import Foundation
 
 extension Generator {
@@ -20,9 +21,9 @@ extension Generator {
 
   /// Fills a buffer with normal numbers; PyTorch: `tensor.normal_(mean, std)`.
   ///
-  /// Box and Muller's method (1958) on two paths, as in PyTorch. From 16 numbers on it works in single precision on runs
-  /// of 16 and agrees with PyTorch to the last bit or two; below that it works in double precision, agrees exactly, and
-  /// keeps the second value of a pair for the next call.
+  /// Box and Muller's method (1958) on two paths, as in PyTorch: from 16 numbers on in single precision on runs of 16,
+  /// below that in double precision, where the second value of a pair is kept for the next call. Both give PyTorch's
+  /// bits, those of its AVX2 and AVX-512 builds.
   public func normal(into buffer: UnsafeMutableBufferPointer<Float>, mean: Double = 0, std: Double = 1) {
     precondition(std >= 0, "Generator.normal: the standard deviation \(std) is negative")
     withState { state in
@@ -75,11 +76,6 @@ extension Generator.State {
 }
 
 extension MersenneTwister {
-  /// A number from [0, 1) on the 2^-24 grid.
-  fileprivate mutating func nextFloat() -> Float {
-    Float(next() & 0xff_ffff) * 0x1p-24
-  }
-
   /// A number from [0, 1) on the 2^-53 grid: two draws, the high word first, of which the low 53 bits count.
   fileprivate mutating func nextDouble() -> Double {
     let high = UInt64(next())
@@ -88,38 +84,19 @@ extension MersenneTwister {
   }
 
   fileprivate mutating func fillUniform(_ buffer: UnsafeMutableBufferPointer<Float>, from low: Float, to high: Float) {
-    let width = high - low
-    for index in buffer.indices {
-      buffer[index] = low.addingProduct(nextFloat(), width)
-    }
+    buffer.withMemoryRebound(to: UInt32.self) { fill($0) }
+    rk_uniform_from_words(buffer.baseAddress, buffer.count, low, high - low)
   }
 
   /// Uniform numbers first, then Box-Muller on every run of 16; a last run that is cut short is drawn anew, backwards
   /// from the end, over what was there.
   fileprivate mutating func fillNormal(_ buffer: UnsafeMutableBufferPointer<Float>, mean: Float, std: Float) {
-    for index in buffer.indices {
-      buffer[index] = nextFloat()
-    }
-    for start in stride(from: 0, through: buffer.count - 16, by: 16) {
-      boxMuller16(UnsafeMutableBufferPointer(rebasing: buffer[start..<start + 16]), mean: mean, std: std)
-    }
+    fillUniform(buffer, from: 0, to: 1)
+    rk_normal_from_uniform(buffer.baseAddress, buffer.count / 16, mean, std)
     if buffer.count % 16 != 0 {
       let last = UnsafeMutableBufferPointer(rebasing: buffer.suffix(16))
-      for index in last.indices {
-        last[index] = nextFloat()
-      }
-      boxMuller16(last, mean: mean, std: std)
+      fillUniform(last, from: 0, to: 1)
+      rk_normal_from_uniform(last.baseAddress, 1, mean, std)
     }
-  }
-}
-
-/// Turns 16 uniform numbers into normal ones: number j is the radius and number j + 8 the angle of a pair.
-private func boxMuller16(_ run: UnsafeMutableBufferPointer<Float>, mean: Float, std: Float) {
-  let fullTurn = Float(2 * Double.pi)  // Float.pi is rounded towards zero
-  for index in 0..<8 {
-    let radius = sqrt(-2 * log(1 - run[index]))
-    let angle = fullTurn * run[index + 8]
-    run[index] = mean.addingProduct(radius * cos(angle), std)
-    run[index + 8] = mean.addingProduct(radius * sin(angle), std)
   }
 }

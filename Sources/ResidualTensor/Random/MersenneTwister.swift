@@ -29,8 +29,28 @@ struct MersenneTwister: Sendable, Equatable {
   /// The next 32 random bits.
   mutating func next() -> UInt32 {
     if position == Self.wordCount { renew() }
-    var bits = words[position]
-    position += 1
+    defer { position += 1 }
+    return Self.tempered(words[position])
+  }
+
+  /// The next random words, as many as fit.
+  mutating func fill(_ buffer: UnsafeMutableBufferPointer<UInt32>) {
+    var filled = 0
+    while filled < buffer.count {
+      if position == Self.wordCount { renew() }
+      let count = min(buffer.count - filled, Self.wordCount - position)
+      words.withUnsafeBufferPointer { words in
+        for index in 0..<count {
+          buffer[filled + index] = Self.tempered(words[position + index])
+        }
+      }
+      filled += count
+      position += count
+    }
+  }
+
+  private static func tempered(_ word: UInt32) -> UInt32 {
+    var bits = word
     bits ^= bits >> 11
     bits ^= (bits << 7) & 0x9d2c_5680
     bits ^= (bits << 15) & 0xefc6_0000
@@ -39,15 +59,21 @@ struct MersenneTwister: Sendable, Equatable {
 
   private mutating func renew() {
     words.withUnsafeMutableBufferPointer { words in
-      for index in 0..<Self.wordCount {
-        let following = words[index + 1 == Self.wordCount ? 0 : index + 1]
-        let source = index + Self.middle
-        let mixed = (words[index] & 0x8000_0000) | (following & 0x7fff_ffff)
-        words[index] =
-          words[source < Self.wordCount ? source : source - Self.wordCount]
-          ^ (mixed >> 1) ^ (mixed & 1 == 0 ? 0 : 0x9908_b0df)
+      let wrap = Self.wordCount - Self.middle
+      for index in 0..<wrap {
+        words[index] = Self.twisted(words[index], words[index + 1]) ^ words[index + Self.middle]
       }
+      for index in wrap..<Self.wordCount - 1 {
+        words[index] = Self.twisted(words[index], words[index + 1]) ^ words[index - wrap]
+      }
+      let last = Self.wordCount - 1
+      words[last] = Self.twisted(words[last], words[0]) ^ words[Self.middle - 1]
     }
     position = 0
+  }
+
+  private static func twisted(_ upper: UInt32, _ lower: UInt32) -> UInt32 {
+    let mixed = (upper & 0x8000_0000) | (lower & 0x7fff_ffff)
+    return (mixed >> 1) ^ (0 &- (mixed & 1)) & 0x9908_b0df
   }
 }

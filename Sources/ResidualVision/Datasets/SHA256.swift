@@ -7,17 +7,20 @@ struct SHA256 {
   ]
   private var pending: [UInt8] = []
   private var byteCount: UInt64 = 0
-  private var schedule = [UInt32](repeating: 0, count: 64)
 
   /// Takes in the next bytes.
   mutating func update(_ bytes: [UInt8]) {
     byteCount += UInt64(bytes.count)
-    pending += bytes
-    let whole = pending.count / 64 * 64
-    for start in stride(from: 0, to: whole, by: 64) {
-      absorb(at: start)
+    let whole = pending + bytes
+    let blocks = whole.count / 64
+    whole.withUnsafeBytes { whole in
+      withUnsafeTemporaryAllocation(of: UInt32.self, capacity: 64) { schedule in
+        for block in 0..<blocks {
+          absorb(UnsafeRawBufferPointer(rebasing: whole[64 * block..<64 * block + 64]), schedule)
+        }
+      }
     }
-    pending.removeFirst(whole)
+    pending = Array(whole[(64 * blocks)...])
   }
 
   /// The digest of everything taken in, in hexadecimal; the last use of this value.
@@ -28,13 +31,10 @@ struct SHA256 {
     return hexadecimal(state.flatMap { word in withUnsafeBytes(of: word.bigEndian) { Array($0) } })
   }
 
-  /// One round of the compression function over the 64 pending bytes from `start`.
-  private mutating func absorb(at start: Int) {
+  /// The compression function over a block of 64 bytes; `schedule` is 64 words of room.
+  private mutating func absorb(_ block: UnsafeRawBufferPointer, _ schedule: UnsafeMutableBufferPointer<UInt32>) {
     for index in 0..<16 {
-      let bytes = start + 4 * index
-      schedule[index] =
-        UInt32(pending[bytes]) << 24 | UInt32(pending[bytes + 1]) << 16
-        | UInt32(pending[bytes + 2]) << 8 | UInt32(pending[bytes + 3])
+      schedule[index] = UInt32(bigEndian: block.loadUnaligned(fromByteOffset: 4 * index, as: UInt32.self))
     }
     for index in 16..<64 {
       let (early, late) = (schedule[index - 15], schedule[index - 2])
@@ -44,11 +44,12 @@ struct SHA256 {
     }
     var (a, b, c, d) = (state[0], state[1], state[2], state[3])
     var (e, f, g, h) = (state[4], state[5], state[6], state[7])
+    let constants = Self.constants
     for index in 0..<64 {
       let choice = (e & f) ^ (~e & g)
       let majority = (a & b) ^ (a & c) ^ (b & c)
       let mixed = rotated(e, 6) ^ rotated(e, 11) ^ rotated(e, 25)
-      let first = h &+ mixed &+ choice &+ Self.constants[index] &+ schedule[index]
+      let first = h &+ mixed &+ choice &+ constants[index] &+ schedule[index]
       let second = (rotated(a, 2) ^ rotated(a, 13) ^ rotated(a, 22)) &+ majority
       (h, g, f, e) = (g, f, e, d &+ first)
       (d, c, b, a) = (c, b, a, first &+ second)

@@ -31,6 +31,8 @@ final class Transfer: NSObject, URLSessionDataDelegate, Sendable {
   func run() throws(DatasetError) {
     let start = try file.byteCount()
     var request = URLRequest(url: mirror, cachePolicy: .reloadIgnoringLocalCacheData, timeoutInterval: download.timeout)
+    // Ranges and sizes are of the file itself, not of a packed form of it for the way.
+    request.setValue("identity", forHTTPHeaderField: "Accept-Encoding")
     if start > 0 { request.setValue("bytes=\(start)-", forHTTPHeaderField: "Range") }
     state.withLock { $0.byteCount = start }
 
@@ -95,10 +97,12 @@ final class Transfer: NSObject, URLSessionDataDelegate, Sendable {
   }
 
   private func write(_ data: Data) -> Bool {
-    let byteCount = state.withLock { state in
+    let (byteCount, hasFailed) = state.withLock { state in
       state.byteCount += data.count
-      return state.byteCount
+      return (state.byteCount, state.failure != nil)
     }
+    // The body of a refused answer may still come while the task is being cancelled.
+    guard !hasFailed else { return false }
     guard byteCount <= download.maximumByteCount else {
       return fail(DatasetError(.tooLarge, "the mirror sends more than the \(download.maximumByteCount) bytes expected"))
     }

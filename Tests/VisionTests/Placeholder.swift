@@ -1,2 +1,0 @@
-import ResidualVision
-import Testing
