@@ -10,6 +10,7 @@
 #define RESIDUAL_CKERNELS_H
 
 #include "batch_norm.h"
+#include "bfloat16.h"
 #include "conv2d.h"
 #include "cpu.h"
 #include "elementwise.h"
