@@ -151,7 +151,6 @@ static task task_of(const rk_product *product, const rk_partition *part, size_t 
   size_t group = number % part->groups;
   return (task){
       .product = product,
-      .kernels = rk_microkernels_current(),
       .panel = part->panels * group / part->groups,
       .panel_end = part->panels * (group + 1) / part->groups,
       .box = {0, 0, product->height.kernel, product->width.kernel},
@@ -163,14 +162,15 @@ size_t rk_product_tasks(const rk_product *product) {
   return part.chunks * part.groups;
 }
 
-void rk_product_run(const rk_product *product, const float *source, const float *packed, const rk_epilogue *epilogue,
-                    bool accumulate, float *result, size_t number) {
+void rk_product_run(const rk_product *product, const rk_microkernels *kernels, const float *source,
+                    const float *packed, const rk_epilogue *epilogue, bool accumulate, float *result, size_t number) {
   rk_partition part = rk_partition_of(product);
   task t = task_of(product, &part, number);
   t.source = source;
   t.epilogue = epilogue;
   t.result = result;
   t.accumulate = accumulate;
+  t.kernels = kernels;
   t.packed = packed;
   multiply_chunk(&t, &part, number / part.groups);
 }
@@ -224,6 +224,7 @@ void rk_product_run_direct(const rk_product *product, const float *source, const
   t.epilogue = epilogue;
   t.result = result;
   t.accumulate = accumulate;
+  t.kernels = rk_microkernels_current();
   t.packed = scratch;
   t.first_packed = t.panel;
   t.box = box;
