@@ -92,8 +92,7 @@ static void pack_tap(task *t, size_t tap) {
 
 static void multiply_unit(task *t, size_t tap, size_t channel) {
   const rk_conv2d *s = t->shape;
-  size_t columns = minimum(s->in_channels - channel, RK_PANEL), filter = s->kernel_height * s->kernel_width *
-                                                                         s->in_channels;
+  size_t columns = minimum(s->in_channels - channel, RK_PANEL);
   uint16_t *out = t->b;
   for (size_t r = 0; r < t->run_count; r++) {
     out = interleave(t->input + t->runs[r].input_row * s->in_channels + channel, s->in_channels, t->runs[r].count,
@@ -103,7 +102,7 @@ static void multiply_unit(task *t, size_t tap, size_t channel) {
   const rk_stretch stretch = {0, 0, t->pairs};
   for (size_t k = t->tile; k < t->tile_end; k++) {
     size_t o = tile_channel(t, k), rows = tile_channel(t, k + 1) - o, c_rows[RK_TILE_ROWS];
-    for (size_t r = 0; r < rows; r++) c_rows[r] = (o + r) * filter;
+    for (size_t r = 0; r < rows; r++) c_rows[r] = r * s->in_channels;
     rk_tile tile = {
         .rows = rows,
         .columns = columns,
@@ -113,7 +112,7 @@ static void multiply_unit(task *t, size_t tap, size_t channel) {
         .a_stride = (ptrdiff_t)width,
         .b = (const float *)t->b,
         .b_stride = RK_PANEL,
-        .c = t->grad_weight + tap * s->in_channels + channel,
+        .c = t->grad_weight + (tap * s->out_channels + o) * s->in_channels + channel,
         .c_rows = c_rows,
         .accumulate = t->accumulate || t->row > 0,
     };
