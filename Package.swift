@@ -42,7 +42,7 @@ let package = Package(
 
     .testTarget(name: "KernelTests", dependencies: ["CKernels"]),
     .testTarget(name: "TensorTests", dependencies: ["ResidualTensor"]),
-    .testTarget(name: "StateTests", dependencies: ["ResidualState"]),
+    .testTarget(name: "StateTests", dependencies: ["ResidualState"], resources: [.copy("Fixtures")]),
     .testTarget(name: "NNTests", dependencies: ["ResidualNN"]),
     .testTarget(name: "VisionTests", dependencies: ["ResidualVision"]),
     .testTarget(name: "TrainingTests", dependencies: ["ResidualTraining"]),
