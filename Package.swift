@@ -44,8 +44,8 @@ let package = Package(
 
     .testTarget(name: "KernelTests", dependencies: ["CKernels"]),
     .testTarget(name: "TensorTests", dependencies: ["ResidualTensor"], resources: [.copy("Fixtures")]),
-    .testTarget(name: "StateTests", dependencies: ["ResidualState"]),
-    .testTarget(name: "NNTests", dependencies: ["ResidualNN"]),
+    .testTarget(name: "StateTests", dependencies: ["ResidualState"], resources: [.copy("Fixtures")]),
+    .testTarget(name: "NNTests", dependencies: ["ResidualVision"], resources: [.copy("Fixtures")]),
     .testTarget(name: "VisionTests", dependencies: ["ResidualVision", "SystemZlib"]),
     .testTarget(name: "TrainingTests", dependencies: ["ResidualTraining"]),
     .testTarget(name: "ParityTests", dependencies: ["Residual"]),

@@ -2,12 +2,11 @@
 
 #include <string.h>
 
+#include "bfloat16_rounding.h"
 #include "dispatch.h"
 
 /// Channels whose sums are held in double at a time.
 enum { tile = 512 };
-
-static inline size_t smaller(size_t a, size_t b) { return a < b ? a : b; }
 
 /// Rows that are added pairwise before they join the running sums: fewer roundings than row by row, and one pass over
 /// the sums for `group` over the rows.
@@ -35,44 +34,47 @@ RK_LOOP void column_sum(const float *x, size_t rows, size_t channels, float *sum
   }
 }
 
-/// Adds `added` rows (a constant: `group` or 1) to the running sum and squared deviations of the `before` rows before
-/// them, as rk_batch_norm_merge does for chunks. Values are taken relative to the first of the added rows, so that a
-/// mean far from zero costs no digits.
-RK_LOOP void add_rows(const float *rows, size_t before, size_t added, size_t channels, size_t width, double *sum,
-                      float *m2) {
-  double per_row = before == 0 ? 0 : 1 / (double)before;
+/// Adds `added` rows (a constant: `group` or 1), less the reference, to the running sum and squared deviations of the
+/// `before` rows before them, as rk_batch_norm_merge does for chunks.
+RK_LOOP void add_rows(const float *rows, size_t before, size_t added, size_t channels, size_t width,
+                      const float *reference, float *sum, float *m2) {
+  float per_row = before == 0 ? 0 : 1 / (float)before;
   float weight = (float)before * (float)added / (float)(before + added);
   RK_INDEPENDENT
   for (size_t c = 0; c < width; c++) {
-    float first = rows[c], values[group] = {0}, squares[group] = {0};
-    for (size_t k = 1; k < added; k++) values[k] = rows[k * channels + c] - first;
-    float rest = pairwise_sum(values), rest_mean = rest / (float)added;
-    for (size_t k = 0; k < added; k++) squares[k] = (values[k] - rest_mean) * (values[k] - rest_mean);
-    float delta = (float)((double)first + rest_mean - sum[c] * per_row);
+    float values[group] = {0}, squares[group] = {0};
+    for (size_t k = 0; k < added; k++) values[k] = rows[k * channels + c] - reference[c];
+    float added_sum = pairwise_sum(values), added_mean = added_sum / (float)added;
+    for (size_t k = 0; k < added; k++) squares[k] = (values[k] - added_mean) * (values[k] - added_mean);
+    float delta = added_mean - sum[c] * per_row;
     m2[c] += pairwise_sum(squares) + delta * delta * weight;
-    sum[c] += (double)first * (double)added + rest;
+    sum[c] += added_sum;
   }
 }
 
-/// One pass over the rows, in tiles of channels whose running sums fit the first-level cache.
+/// One pass over the rows, in tiles of channels whose running sums stay in the first-level cache. Values are taken
+/// relative to the mean of the first rows, so that a mean far from zero costs no digits.
 RK_LOOP void statistics(const float *x, size_t rows, size_t channels, float *mean, float *m2) {
   for (size_t begin = 0; begin < channels; begin += tile) {
-    size_t width = smaller(tile, channels - begin);
-    double sum[tile] = {0};
+    size_t width = rk_smaller(tile, channels - begin), reference_rows = rk_smaller(group, rows);
+    float reference[tile] = {0}, sum[tile] = {0};
+    for (size_t row = 0; row < reference_rows; row++) {
+      for (size_t c = 0; c < width; c++) reference[c] += x[row * channels + begin + c] / (float)reference_rows;
+    }
     memset(m2 + begin, 0, width * sizeof *m2);
     size_t row = 0;
     for (; row + group <= rows; row += group) {
-      add_rows(x + row * channels + begin, row, group, channels, width, sum, m2 + begin);
+      add_rows(x + row * channels + begin, row, group, channels, width, reference, sum, m2 + begin);
     }
-    for (; row < rows; row++) add_rows(x + row * channels + begin, row, 1, channels, width, sum, m2 + begin);
-    for (size_t c = 0; c < width; c++) mean[begin + c] = (float)(sum[c] / (double)rows);
+    for (; row < rows; row++) add_rows(x + row * channels + begin, row, 1, channels, width, reference, sum, m2 + begin);
+    for (size_t c = 0; c < width; c++) mean[begin + c] = (float)(reference[c] + (double)sum[c] / (double)rows);
   }
 }
 
 RK_LOOP void merge(const float *means, const float *m2s, const size_t *counts, size_t chunks, size_t channels,
                    float *mean, float *variance) {
   for (size_t begin = 0; begin < channels; begin += tile) {
-    size_t width = smaller(tile, channels - begin);
+    size_t width = rk_smaller(tile, channels - begin);
     double merged_mean[tile] = {0}, merged_m2[tile] = {0};
     size_t rows = 0;
     for (size_t chunk = 0; chunk < chunks; chunk++) {
@@ -95,7 +97,7 @@ RK_LOOP void merge(const float *means, const float *m2s, const size_t *counts, s
 }
 
 RK_LOOP void apply_rows(const float *x, size_t rows, size_t channels, const float *scale, const float *shift,
-                        const float *residual, bool adds_residual, bool relu, float *y) {
+                        const float *residual, bool adds_residual, bool relu, float *y, uint16_t *copy, bool copies) {
   for (size_t row = 0; row < rows; row++) {
     size_t offset = row * channels;
     RK_INDEPENDENT
@@ -104,22 +106,33 @@ RK_LOOP void apply_rows(const float *x, size_t rows, size_t channels, const floa
       if (adds_residual) value += residual[offset + c];
       if (relu) value = value < 0 ? 0 : value;
       y[offset + c] = value;
+      if (copies) copy[offset + c] = rk_rounded_bfloat16(value);
     }
   }
 }
 
 // The options are spelt out as constants, so that no loop tests them.
+RK_LOOP void apply_options(const float *x, size_t rows, size_t channels, const float *scale, const float *shift,
+                           const float *residual, bool relu, float *y, uint16_t *copy, bool copies) {
+  if (residual && relu) {
+    apply_rows(x, rows, channels, scale, shift, residual, true, true, y, copy, copies);
+  } else if (residual) {
+    apply_rows(x, rows, channels, scale, shift, residual, true, false, y, copy, copies);
+  } else if (relu) {
+    apply_rows(x, rows, channels, scale, shift, NULL, false, true, y, copy, copies);
+  } else {
+    apply_rows(x, rows, channels, scale, shift, NULL, false, false, y, copy, copies);
+  }
+}
+
 RK_LOOP void apply(const float *x, size_t rows, size_t channels, const float *scale, const float *shift,
                    const float *residual, bool relu, float *y) {
-  if (residual && relu) {
-    apply_rows(x, rows, channels, scale, shift, residual, true, true, y);
-  } else if (residual) {
-    apply_rows(x, rows, channels, scale, shift, residual, true, false, y);
-  } else if (relu) {
-    apply_rows(x, rows, channels, scale, shift, NULL, false, true, y);
-  } else {
-    apply_rows(x, rows, channels, scale, shift, NULL, false, false, y);
-  }
+  apply_options(x, rows, channels, scale, shift, residual, relu, y, NULL, false);
+}
+
+RK_LOOP void apply_bfloat16(const float *x, size_t rows, size_t channels, const float *scale, const float *shift,
+                            const float *residual, bool relu, float *y, uint16_t *y_bfloat16) {
+  apply_options(x, rows, channels, scale, shift, residual, relu, y, y_bfloat16, true);
 }
 
 RK_LOOP void backward_reduce_rows(const float *grad_y, const float *y, bool masked, const float *x, size_t rows,
@@ -164,7 +177,7 @@ RK_LOOP void backward_reduce(const float *grad_y, const float *y, const float *x
 
 RK_LOOP void sum_partials(const float *partials, size_t chunks, size_t channels, bool accumulate, float *out) {
   for (size_t begin = 0; begin < channels; begin += tile) {
-    size_t width = smaller(tile, channels - begin);
+    size_t width = rk_smaller(tile, channels - begin);
     double sum[tile] = {0};
     for (size_t chunk = 0; chunk < chunks; chunk++) {
       for (size_t c = 0; c < width; c++) sum[c] += partials[chunk * channels + begin + c];
@@ -225,6 +238,10 @@ RK_DISPATCH(void, rk_batch_norm_apply, apply,
             (const float *x, size_t rows, size_t channels, const float *scale, const float *shift,
              const float *residual, bool relu, float *y),
             (x, rows, channels, scale, shift, residual, relu, y))
+RK_DISPATCH(void, rk_batch_norm_apply_bfloat16, apply_bfloat16,
+            (const float *x, size_t rows, size_t channels, const float *scale, const float *shift,
+             const float *residual, bool relu, float *y, uint16_t *y_bfloat16),
+            (x, rows, channels, scale, shift, residual, relu, y, y_bfloat16))
 RK_DISPATCH(void, rk_batch_norm_backward_reduce, backward_reduce,
             (const float *grad_y, const float *y, const float *x, size_t rows, size_t channels, const float *mean,
              const float *inverse_deviation, float *sum_g, float *sum_g_xhat),

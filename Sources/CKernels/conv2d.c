@@ -23,3 +23,31 @@ void rk_conv2d_backward_input(const rk_conv2d *shape, const float *grad_output, 
   rk_product product = rk_product_of(shape, true);
   rk_product_run(&product, grad_output, packed, NULL, accumulate, grad_input, task);
 }
+
+bool rk_conv2d_prefers_direct(const rk_conv2d *s) {
+  enum { MOST_ROWS = 512, FEWEST_WEIGHTS = 1 << 18 };
+  size_t weights = s->out_channels * s->kernel_height * s->kernel_width * s->in_channels;
+  return s->out_height * s->out_width * s->batch <= MOST_ROWS && weights >= FEWEST_WEIGHTS;
+}
+
+size_t rk_conv2d_forward_direct_tasks(const rk_conv2d *shape) {
+  rk_product product = rk_product_of(shape, false);
+  return rk_product_direct_tasks(&product);
+}
+
+void rk_conv2d_forward_direct(const rk_conv2d *shape, const float *input, const float *weight,
+                              const rk_epilogue *epilogue, float *output, size_t task) {
+  rk_product product = rk_product_of(shape, false);
+  rk_product_run_direct(&product, input, weight, epilogue, false, output, task);
+}
+
+size_t rk_conv2d_backward_input_direct_tasks(const rk_conv2d *shape) {
+  rk_product product = rk_product_of(shape, true);
+  return rk_product_direct_tasks(&product);
+}
+
+void rk_conv2d_backward_input_direct(const rk_conv2d *shape, const float *grad_output, const float *weight,
+                                     bool accumulate, float *grad_input, size_t task) {
+  rk_product product = rk_product_of(shape, true);
+  rk_product_run_direct(&product, grad_output, weight, NULL, accumulate, grad_input, task);
+}

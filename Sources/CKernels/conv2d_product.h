@@ -1,23 +1,17 @@
-// The common form of the forward pass and the input gradient: for every rectangle of result positions that meet the
-// same taps, result rows = sum over taps of source rows times the tap's matrix.
+// Running the product of conv2d_rectangle.h, one task at a time.
 #ifndef RESIDUAL_CONV2D_PRODUCT_H
 #define RESIDUAL_CONV2D_PRODUCT_H
 
-#include "conv2d_windows.h"
+#include "conv2d_rectangle.h"
 
-typedef struct {
-  rk_axis height, width;
-  size_t batch;
-  size_t depth;    // source channels
-  size_t columns;  // result channels
-} rk_product;
-
-rk_product rk_product_of(const rk_conv2d *shape, bool gradient);
-
+/// With weights packed by rk_conv2d_pack.
 size_t rk_product_tasks(const rk_product *product);
-
-/// `packed` holds, for each panel of 32 result channels and each tap, the tap's matrix as [depth][32].
 void rk_product_run(const rk_product *product, const float *source, const float *packed, const rk_epilogue *epilogue,
                     bool accumulate, float *result, size_t task);
+
+/// With weights [O, KH, KW, I].
+size_t rk_product_direct_tasks(const rk_product *product);
+void rk_product_run_direct(const rk_product *product, const float *source, const float *weight,
+                           const rk_epilogue *epilogue, bool accumulate, float *result, size_t task);
 
 #endif

@@ -6,6 +6,8 @@
 #ifndef RESIDUAL_DISPATCH_H
 #define RESIDUAL_DISPATCH_H
 
+#include <stddef.h>
+
 #include "cpu.h"
 
 #define RK_LOOP static inline __attribute__((always_inline))
@@ -13,6 +15,9 @@
 /// Before a loop whose iterations touch only elements of their own index, so that an output may be one of the inputs
 /// and the loop still runs on vectors.
 #define RK_INDEPENDENT _Pragma("clang loop vectorize(assume_safety)")
+
+/// The smaller of two counts: what is left of a range, or a whole tile of it.
+RK_LOOP size_t rk_smaller(size_t a, size_t b) { return a < b ? a : b; }
 
 #if defined(__x86_64__)
 #define RK_DISPATCH(result, name, loop, parameters, arguments)                                                         \

@@ -52,19 +52,24 @@ RK_LOOP void sigmoid_backward(const float *grad_y, const float *y, size_t count,
   for (size_t i = 0; i < count; i++) grad_x[i] = grad_y[i] * ((1 - y[i]) * y[i]);
 }
 
-RK_LOOP double sum(const float *x, size_t count) {
+RK_LOOP double term(double value, bool squares) { return squares ? value * value : value; }
+
+RK_LOOP double sum_of(const float *x, size_t count, bool squares) {
   enum { lanes = 32 };
   double partial[lanes] = {0};
   size_t i = 0;
   for (; i + lanes <= count; i += lanes) {
-    for (size_t lane = 0; lane < lanes; lane++) partial[lane] += x[i + lane];
+    for (size_t lane = 0; lane < lanes; lane++) partial[lane] += term(x[i + lane], squares);
   }
-  for (size_t lane = 0; i + lane < count; lane++) partial[lane] += x[i + lane];
+  for (size_t lane = 0; i + lane < count; lane++) partial[lane] += term(x[i + lane], squares);
   for (size_t width = lanes / 2; width > 0; width /= 2) {
     for (size_t lane = 0; lane < width; lane++) partial[lane] += partial[lane + width];
   }
   return partial[0];
 }
+
+RK_LOOP double sum(const float *x, size_t count) { return sum_of(x, count, false); }
+RK_LOOP double sum_of_squares(const float *x, size_t count) { return sum_of(x, count, true); }
 
 RK_LOOP void bytes_to_floats(const uint8_t *bytes, size_t count, float scale, float shift, float *out) {
   RK_INDEPENDENT
@@ -87,6 +92,7 @@ RK_DISPATCH(void, rk_sigmoid, sigmoid, (const float *x, size_t count, float *y),
 RK_DISPATCH(void, rk_sigmoid_backward, sigmoid_backward,
             (const float *grad_y, const float *y, size_t count, float *grad_x), (grad_y, y, count, grad_x))
 RK_DISPATCH(double, rk_sum, sum, (const float *x, size_t count), (x, count))
+RK_DISPATCH(double, rk_sum_of_squares, sum_of_squares, (const float *x, size_t count), (x, count))
 RK_DISPATCH(void, rk_bytes_to_floats, bytes_to_floats,
             (const uint8_t *bytes, size_t count, float scale, float shift, float *out),
             (bytes, count, scale, shift, out))

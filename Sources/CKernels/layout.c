@@ -4,46 +4,53 @@
 
 #include "dispatch.h"
 
-/// Side of the squares that a transpose is cut into: the rows read and the rows written fit the first-level cache.
-enum { rk_transpose_square = 16 };
+/// Columns of the result that are written before the next rows: their sources stay in the first-level cache.
+enum { tile = 256, side = 8 };
 
-static inline size_t smaller(size_t a, size_t b) { return a < b ? a : b; }
+typedef float vector __attribute__((vector_size(side * sizeof(float))));
+typedef float unaligned_vector __attribute__((vector_size(side * sizeof(float)), aligned(4), may_alias));
+
+/// Transposes an 8x8 square: neighbours change places first one by one, then two by two, then four by four.
+RK_LOOP void transpose_square(const float *x, size_t x_stride, float *out, size_t out_stride) {
+  vector a[side], b[side];
+  for (size_t i = 0; i < side; i++) a[i] = *(const unaligned_vector *)(x + i * x_stride);
+  for (size_t i = 0; i < side; i += 2) {
+    b[i] = __builtin_shufflevector(a[i], a[i + 1], 0, 8, 2, 10, 4, 12, 6, 14);
+    b[i + 1] = __builtin_shufflevector(a[i], a[i + 1], 1, 9, 3, 11, 5, 13, 7, 15);
+  }
+  for (size_t i = 0; i < side; i += (i & 1) ? 3 : 1) {
+    a[i] = __builtin_shufflevector(b[i], b[i + 2], 0, 1, 8, 9, 4, 5, 12, 13);
+    a[i + 2] = __builtin_shufflevector(b[i], b[i + 2], 2, 3, 10, 11, 6, 7, 14, 15);
+  }
+  for (size_t i = 0; i < side / 2; i++) {
+    *(unaligned_vector *)(out + i * out_stride) =
+        __builtin_shufflevector(a[i], a[i + 4], 0, 1, 2, 3, 8, 9, 10, 11);
+    *(unaligned_vector *)(out + (i + 4) * out_stride) =
+        __builtin_shufflevector(a[i], a[i + 4], 4, 5, 6, 7, 12, 13, 14, 15);
+  }
+}
 
 RK_LOOP void transpose(const float *x, size_t a, size_t b, size_t row_begin, size_t row_end, float *out) {
   if (b == 1) {
     memcpy(out, x, (row_end - row_begin) * a * sizeof *out);
     return;
   }
-  for (size_t i = 0; i < a; i += rk_transpose_square) {
-    size_t i_end = smaller(a, i + rk_transpose_square);
-    for (size_t row = row_begin; row < row_end; row++) {
-      for (size_t column = i; column < i_end; column++) out[row * a + column] = x[column * b + row];
+  for (size_t begin = 0; begin < a; begin += tile) {
+    size_t end = rk_smaller(a, begin + tile);
+    size_t row = row_begin;
+    for (; row + side <= row_end; row += side) {
+      size_t column = begin;
+      for (; column + side <= end; column += side) transpose_square(x + column * b + row, b, out + row * a + column, a);
+      for (; column < end; column++) {
+        for (size_t k = 0; k < side; k++) out[(row + k) * a + column] = x[column * b + row + k];
+      }
     }
-  }
-}
-
-RK_LOOP void oihw_to_ohwi(const float *x, size_t in_channels, size_t spatial, size_t o_begin, size_t o_end,
-                          float *out) {
-  size_t count = in_channels * spatial;
-  for (size_t o = o_begin; o < o_end; o++) {
-    transpose(x + o * count, in_channels, spatial, 0, spatial, out + o * count);
-  }
-}
-
-RK_LOOP void ohwi_to_oihw(const float *x, size_t in_channels, size_t spatial, size_t o_begin, size_t o_end,
-                          float *out) {
-  size_t count = in_channels * spatial;
-  for (size_t o = o_begin; o < o_end; o++) {
-    transpose(x + o * count, spatial, in_channels, 0, in_channels, out + o * count);
+    for (; row < row_end; row++) {
+      for (size_t column = begin; column < end; column++) out[row * a + column] = x[column * b + row];
+    }
   }
 }
 
 RK_DISPATCH(void, rk_transpose, transpose,
             (const float *x, size_t a, size_t b, size_t row_begin, size_t row_end, float *out),
             (x, a, b, row_begin, row_end, out))
-RK_DISPATCH(void, rk_oihw_to_ohwi, oihw_to_ohwi,
-            (const float *x, size_t in_channels, size_t spatial, size_t o_begin, size_t o_end, float *out),
-            (x, in_channels, spatial, o_begin, o_end, out))
-RK_DISPATCH(void, rk_ohwi_to_oihw, ohwi_to_oihw,
-            (const float *x, size_t in_channels, size_t spatial, size_t o_begin, size_t o_end, float *out),
-            (x, in_channels, spatial, o_begin, o_end, out))

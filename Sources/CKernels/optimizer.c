@@ -1,41 +1,55 @@
 #include "optimizer.h"
 
+#include <stdint.h>
+
 #include "dispatch.h"
 
-RK_LOOP void sgd_plain(const rk_sgd *options, const float *gradient, float *parameter, size_t count) {
-  float learning_rate = options->learning_rate, weight_decay = options->weight_decay;
+/// Elements worked on at a time, and how far ahead of them memory is asked for. A large network's parameters come from
+/// memory, not from a cache, and the processor by itself looks no further than a page: without this a step of Adam over
+/// 42 million parameters takes some 6 % longer, and more on a busy machine.
+enum { block = 128, ahead = 2048 };
+
+/// Asks for the block that is `ahead` elements further on. Past the end of the array that is harmless.
+RK_LOOP void prefetch(const float *x) {
+  uintptr_t address = (uintptr_t)x + ahead * sizeof *x;
+  for (size_t line = 0; line < block * sizeof *x; line += 64) __builtin_prefetch((const void *)(address + line), 0, 2);
+}
+
+RK_LOOP void sgd_plain(rk_sgd o, const float *gradient, float *parameter, size_t count) {
   RK_INDEPENDENT
   for (size_t i = 0; i < count; i++) {
-    float g = weight_decay != 0 ? gradient[i] + weight_decay * parameter[i] : gradient[i];
-    parameter[i] -= learning_rate * g;
+    float g = o.weight_decay != 0 ? gradient[i] + o.weight_decay * parameter[i] : gradient[i];
+    parameter[i] -= o.learning_rate * g;
   }
 }
 
-RK_LOOP void sgd_momentum(const rk_sgd *options, const float *gradient, float *parameter, float *buffer,
-                          size_t count) {
-  float learning_rate = options->learning_rate, weight_decay = options->weight_decay, momentum = options->momentum;
-  float share = 1 - options->dampening;
-  bool first = options->first, nesterov = options->nesterov;
+RK_LOOP void sgd_momentum(rk_sgd o, const float *gradient, float *parameter, float *buffer, size_t count) {
+  float share = 1 - o.dampening;
   RK_INDEPENDENT
   for (size_t i = 0; i < count; i++) {
-    float g = weight_decay != 0 ? gradient[i] + weight_decay * parameter[i] : gradient[i];
-    float average = first ? g : momentum * buffer[i] + share * g;
+    float g = o.weight_decay != 0 ? gradient[i] + o.weight_decay * parameter[i] : gradient[i];
+    float average = o.first ? g : o.momentum * buffer[i] + share * g;
     buffer[i] = average;
-    parameter[i] -= learning_rate * (nesterov ? g + momentum * average : average);
+    parameter[i] -= o.learning_rate * (o.nesterov ? g + o.momentum * average : average);
   }
 }
 
 RK_LOOP void sgd_step(const rk_sgd *options, const float *gradient, float *parameter, float *buffer, size_t count) {
-  if (options->momentum == 0) {
-    sgd_plain(options, gradient, parameter, count);
-  } else {
-    sgd_momentum(options, gradient, parameter, buffer, count);
+  rk_sgd o = *options;
+  for (size_t i = 0; i < count; i += block) {
+    size_t width = rk_smaller(block, count - i);
+    prefetch(gradient + i);
+    prefetch(parameter + i);
+    if (o.momentum == 0) {
+      sgd_plain(o, gradient + i, parameter + i, width);
+    } else {
+      prefetch(buffer + i);
+      sgd_momentum(o, gradient + i, parameter + i, buffer + i, width);
+    }
   }
 }
 
-RK_LOOP void adam_step(const rk_adam *options, const float *gradient, float *parameter, float *m, float *v,
-                       size_t count) {
-  rk_adam o = *options;
+RK_LOOP void adam_block(rk_adam o, const float *gradient, float *parameter, float *m, float *v, size_t count) {
   float kept = 1 - o.decay;
   RK_INDEPENDENT
   for (size_t i = 0; i < count; i++) {
@@ -47,6 +61,19 @@ RK_LOOP void adam_step(const rk_adam *options, const float *gradient, float *par
     v[i] = second;
     float deviation = __builtin_elementwise_sqrt(second) * o.inverse_root_correction + o.epsilon;
     parameter[i] = p - o.step_size * first / deviation;
+  }
+}
+
+RK_LOOP void adam_step(const rk_adam *options, const float *gradient, float *parameter, float *m, float *v,
+                       size_t count) {
+  rk_adam o = *options;
+  for (size_t i = 0; i < count; i += block) {
+    size_t width = rk_smaller(block, count - i);
+    prefetch(gradient + i);
+    prefetch(parameter + i);
+    prefetch(m + i);
+    prefetch(v + i);
+    adam_block(o, gradient + i, parameter + i, m + i, v + i, width);
   }
 }
 

@@ -12,13 +12,11 @@ typedef struct {
   size_t begin, end;
 } range;
 
-static inline size_t smaller(size_t a, size_t b) { return a < b ? a : b; }
-
 /// The taps of output `position` that meet the input; the input position is position * stride + tap - padding.
 static inline range taps(size_t position, size_t stride, size_t padding, size_t kernel, size_t size) {
   size_t start = position * stride;
   size_t begin = start < padding ? padding - start : 0;
-  size_t end = size + padding > start ? smaller(kernel, size + padding - start) : 0;
+  size_t end = size + padding > start ? rk_smaller(kernel, size + padding - start) : 0;
   return (range){begin, end};
 }
 
@@ -26,7 +24,7 @@ static inline range taps(size_t position, size_t stride, size_t padding, size_t 
 static inline range windows(size_t position, size_t stride, size_t padding, size_t kernel, size_t out_size) {
   size_t reach = position + padding;
   size_t begin = reach < kernel ? 0 : (reach - kernel) / stride + 1;
-  return (range){begin, smaller(out_size, reach / stride + 1)};
+  return (range){begin, rk_smaller(out_size, reach / stride + 1)};
 }
 
 RK_LOOP void max_pool_tile(const rk_pool2d *s, const float *x, size_t out_row, size_t out_column, size_t count,
@@ -65,7 +63,7 @@ RK_LOOP void max_pool(const rk_pool2d *s, const float *x, size_t row_begin, size
     for (size_t column = 0; column < s->out_width; column++) {
       size_t position = (row * s->out_width + column) * s->block;
       for (size_t begin = 0; begin < s->block; begin += rk_pool_tile) {
-        max_pool_tile(s, x + begin, row, column, smaller(rk_pool_tile, s->block - begin), y + position + begin,
+        max_pool_tile(s, x + begin, row, column, rk_smaller(rk_pool_tile, s->block - begin), y + position + begin,
                       winners ? winners + position + begin : NULL);
       }
     }
@@ -98,7 +96,7 @@ RK_LOOP void max_pool_backward(const rk_pool2d *s, const float *grad_y, const ui
       float *position = grad_x + (row * s->width + column) * s->block;
       for (size_t begin = 0; begin < s->block; begin += rk_pool_tile) {
         max_pool_backward_tile(s, grad_y + begin, winners + begin, row, column,
-                               smaller(rk_pool_tile, s->block - begin), position + begin);
+                               rk_smaller(rk_pool_tile, s->block - begin), position + begin);
       }
     }
   }
@@ -106,7 +104,7 @@ RK_LOOP void max_pool_backward(const rk_pool2d *s, const float *grad_y, const ui
 
 RK_LOOP void global_average(const float *x, size_t positions, size_t block, size_t begin, size_t end, float *y) {
   for (size_t start = begin; start < end; start += rk_pool_tile) {
-    size_t count = smaller(rk_pool_tile, end - start);
+    size_t count = rk_smaller(rk_pool_tile, end - start);
     float sum[rk_pool_tile] = {0};
     size_t position = 0;
     for (; position + 4 <= positions; position += 4) {

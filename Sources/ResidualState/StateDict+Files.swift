@@ -23,8 +23,9 @@ extension StateDict {
     let file = try InputFile(path)
     switch try FileFormat.detect(file) {
     case .hdf5: self = try HDF5Reader.read(file, options: options, includingGroups: false).stateDict
-    case .safetensors, .pytorch, .npz:
-      throw StateError(.unsupported, "files of this format are not read yet: convert it to HDF5", path: path)
+    case .safetensors: self = try SafetensorsFile.read(file)
+    case .pytorch: self = try PyTorchFile.readStateDict(file)
+    case .npz: self = try NPZFile.read(file)
     }
   }
 
@@ -34,8 +35,9 @@ extension StateDict {
   public func write(to path: String, format: FileFormat? = nil) throws(StateError) {
     switch format ?? FileFormat(endingOf: path) ?? .hdf5 {
     case .hdf5: try HDF5Writer.write(HDF5Archive(self), to: path)
-    case .safetensors, .pytorch, .npz:
-      throw StateError(.unsupported, "files of this format are not written yet: write HDF5 (.h5)", path: path)
+    case .safetensors: try SafetensorsFile.write(self, to: path)
+    case .pytorch: try PyTorchFile.write(PickleValue(self), to: path)
+    case .npz: try NPZFile.write(self, to: path)
     }
   }
 }

@@ -29,8 +29,8 @@ public final class Trainer {
   /// - Throws: `TrainingError` or `ModelError` if images and model don't fit, also in the last, shorter batch of an
   ///   epoch, or if `progress` is not one of such a run.
   public init(
-    _ model: any ImageClassifier, optimizer: any CheckpointableOptimizer, trainLoader: DataLoader, testLoader: DataLoader? = nil,
-    progress: TrainingProgress? = nil
+    _ model: any ImageClassifier, optimizer: any CheckpointableOptimizer, trainLoader: DataLoader,
+    testLoader: DataLoader? = nil, progress: TrainingProgress? = nil
   ) throws {
     self.model = model
     self.optimizer = optimizer
@@ -61,19 +61,6 @@ public final class Trainer {
         try onEvent(.epoch(trained))
         continue
       }
-<<<<<<< HEAD
-      let records = [trained, tested].compactMap { $0 }
-      if progress.batch == trainLoader.batchCount { progress.endEpoch(with: records) }
-      for record in records { try onEvent(.epoch(record)) }
-    }
-  }
-
-  /// The key of each of the optimizer's parameters, in its order.
-  var parameterNames: [String] {
-    let names = Dictionary(
-      model.namedParameters().map { (ObjectIdentifier($0.parameter), $0.key) }, uniquingKeysWith: { first, _ in first })
-    return optimizer.parameters.enumerated().map { names[ObjectIdentifier($1)] ?? "parameter.\($0)" }
-=======
       try onEvent(.epoch(trained))
       let start = ContinuousClock.now
       let metrics = try evaluate(model, on: testLoader)
@@ -86,11 +73,20 @@ public final class Trainer {
   /// Goes on to the next epoch if all batches of this one are done.
   private func endEpoch(with records: [EpochRecord]) {
     if progress.batch == trainLoader.batchCount { progress.endEpoch(with: records) }
->>>>>>> refs/heads/behaviour
   }
 
-  /// Goes on from a saved position.
-  func resume(at progress: TrainingProgress) { self.progress = progress }
+  /// The key of each of the optimizer's parameters, in its order.
+  var parameterNames: [String] {
+    let names = Dictionary(
+      model.namedParameters().map { (ObjectIdentifier($0.parameter), $0.key) }, uniquingKeysWith: { first, _ in first })
+    return optimizer.parameters.enumerated().map { names[ObjectIdentifier($1)] ?? "parameter.\($0)" }
+  }
+
+  /// Goes on from a saved position; throws, and stays where it was, if no such run can be there.
+  func resume(at progress: TrainingProgress) throws {
+    try requireFit(of: progress)
+    self.progress = progress
+  }
 
   private func trainEpoch(steps: Int?, onEvent: (TrainingEvent) throws -> Void) throws {
     model.train()
@@ -129,7 +125,7 @@ public final class Trainer {
   }
 
   /// A saved progress may come from a file: one of another run must not be gone on with.
-  private func requireFit(of progress: TrainingProgress) throws {
+  func requireFit(of progress: TrainingProgress) throws {
     guard progress.isConsistent(classes: model.classes, batches: trainLoader.batchCount) else {
       throw TrainingError(
         code: .mismatch,

@@ -38,8 +38,10 @@ public struct TrainingCheckpoint: Sendable, Equatable {
   ///
   /// Everything is checked before anything is written.
   ///
-  /// - Throws: `StateError` when model or optimizer are not those of the checkpoint.
+  /// - Throws: `StateError` when model or optimizer are not those of the checkpoint, `TrainingError` when the images
+  ///   are not.
   public func restore(_ trainer: Trainer) throws {
+    try trainer.requireFit(of: progress)
     let current = trainer.optimizer.state(names: trainer.parameterNames)
     try trainer.optimizer.restore(optimizer, names: trainer.parameterNames)
     do {
@@ -48,7 +50,7 @@ public struct TrainingCheckpoint: Sendable, Equatable {
       try trainer.optimizer.restore(current, names: trainer.parameterNames)
       throw error
     }
-    trainer.resume(at: progress)
+    try trainer.resume(at: progress)
     Generator.default.state = generator
   }
 }

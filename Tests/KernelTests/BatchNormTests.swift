@@ -38,7 +38,8 @@ extension KernelTests {
         let means = Guarded<Float>(channels)
         let m2s = Guarded<Float>(channels)
         rk_batch_norm_statistics(x, 201, channels, means.pointer, m2s.pointer)
-        expectClose(means.values, wanted.mean, tolerance: 1e-6, "\(isa)")
+        // A mean is good when its error is small beside the deviation, which the one row makes 350.
+        expectClose(means.values, wanted.mean, tolerance: 4e-7, floor: 350, "\(isa)")
         expectClose(m2s.values, wanted.m2, tolerance: 1e-6, "\(isa)")
       }
     }
@@ -97,6 +98,15 @@ extension KernelTests {
           let inPlace = Guarded(x)
           rk_batch_norm_apply(
             inPlace.pointer, rows, channels, scale, shift, adding ? residual : nil, relu, inPlace.pointer)
+          let withCopy = Guarded<Float>(x.count)
+          let copy = Guarded<UInt16>(x.count)
+          let rounded = Guarded<UInt16>(x.count)
+          rk_batch_norm_apply_bfloat16(
+            x, rows, channels, scale, shift, adding ? residual : nil, relu, withCopy.pointer, copy.pointer)
+          rk_float_to_bfloat16(y.values, x.count, rounded.pointer)
+          expectSame(withCopy.values, y.values, "\(isa) \(rows)x\(channels)")
+          expectSame(copy.values, rounded.values, "\(isa) \(rows)x\(channels)")
+          #expect(withCopy.bandsIntact && copy.bandsIntact, "\(isa) \(rows)x\(channels)")
           expectSame(inPlace.values, y.values, "\(isa) \(rows)x\(channels)")
         }
       }

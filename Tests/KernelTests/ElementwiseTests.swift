@@ -100,12 +100,14 @@ extension KernelTests {
         "sigmoid backward", tolerance: 4 * 0x1p-24, expected: { $0 * $1 * (1 - $1) }, kernel: rk_sigmoid_backward)
     }
 
-    @Test func sumIsInDouble() {
+    @Test func sumsAreInDouble() {
       for count in oddCounts {
         let x = randomFloats(count, seed: 7, mean: 1e6)
-        let wanted = x.reduce(0.0) { $0 + Double($1) }
+        let sum = x.reduce(0.0) { $0 + Double($1) }
+        let squares = x.reduce(0.0) { $0 + Double($1) * Double($1) }
         onEveryInstructionSet { isa in
-          #expect(abs(rk_sum(x, count) - wanted) <= 1e-14 * abs(wanted), "\(isa) \(count)")
+          #expect(abs(rk_sum(x, count) - sum) <= 1e-14 * sum, "\(isa) \(count)")
+          #expect(abs(rk_sum_of_squares(x, count) - squares) <= 1e-14 * squares, "\(isa) \(count)")
         }
       }
       onEveryInstructionSet { isa in

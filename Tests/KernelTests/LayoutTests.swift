@@ -16,26 +16,5 @@ extension KernelTests {
         }
       }
     }
-
-    @Test func weightOrders() {
-      let (outputs, inputs, spatial) = (5, 7, 9)
-      let oihw = (0..<outputs * inputs * spatial).map { Float($0) }
-      let ohwi = oihw.indices.map { index in
-        let (o, s, i) = (index / (spatial * inputs), index / inputs % spatial, index % inputs)
-        return oihw[(o * inputs + i) * spatial + s]
-      }
-      onEveryInstructionSet { isa in
-        let there = Guarded<Float>(oihw.count)
-        let back = Guarded<Float>(oihw.count)
-        for range in [(0, 2), (2, outputs)] {
-          rk_oihw_to_ohwi(oihw, inputs, spatial, range.0, range.1, there.pointer)
-          rk_ohwi_to_oihw(ohwi, inputs, spatial, range.0, range.1, back.pointer)
-        }
-        expectSame(there.values, ohwi, "\(isa)")
-        #expect(there.bandsIntact, "\(isa)")
-        expectSame(back.values, oihw, "\(isa)")
-        #expect(back.bandsIntact, "\(isa)")
-      }
-    }
   }
 }

@@ -10,11 +10,13 @@
 #define RESIDUAL_CKERNELS_H
 
 #include "batch_norm.h"
+#include "bfloat16.h"
 #include "conv2d.h"
 #include "cpu.h"
 #include "elementwise.h"
 #include "layout.h"
 #include "optimizer.h"
+#include "peak.h"
 #include "pool.h"
 #include "random.h"
 #include "softmax.h"

@@ -7,6 +7,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 /// Mean and sum of squared deviations from that mean, per channel, of one chunk of rows. rows >= 1.
 void rk_batch_norm_statistics(const float *x, size_t rows, size_t channels, float *mean, float *m2);
@@ -20,6 +21,10 @@ void rk_batch_norm_merge(const float *means, const float *m2s, const size_t *cou
 /// y may be x.
 void rk_batch_norm_apply(const float *x, size_t rows, size_t channels, const float *scale, const float *shift,
                          const float *residual, bool relu, float *y);
+
+/// The same, and y rounded to bfloat16 beside it.
+void rk_batch_norm_apply_bfloat16(const float *x, size_t rows, size_t channels, const float *scale, const float *shift,
+                                  const float *residual, bool relu, float *y, uint16_t *y_bfloat16);
 
 /// Per channel, over one chunk: sum of g and sum of g * (x - mean) * inverse_deviation, where g is 0 where y <= 0, else
 /// grad_y (y NULL: g is grad_y).

@@ -25,7 +25,7 @@ size_t rk_conv2d_pack_tasks(const rk_conv2d *shape, rk_pack pack);
 void rk_conv2d_pack(const rk_conv2d *shape, rk_pack pack, const float *weight, float *packed, size_t task);
 
 /// What happens to an output element after its sum is complete: + bias[c], + residual[same index], max(0, .), in this
-/// order; NULL and false leave a step out.
+/// order; NULL and false leave a step out. The residual may not be the output.
 typedef struct {
   const float *bias;
   const float *residual;
@@ -45,6 +45,20 @@ void rk_conv2d_backward_input(const rk_conv2d *shape, const float *grad_output, 
 size_t rk_conv2d_backward_weight_tasks(const rk_conv2d *shape);
 void rk_conv2d_backward_weight(const rk_conv2d *shape, const float *input, const float *grad_output, bool accumulate,
                                float *grad_weight, size_t task);
+
+// Forward and input gradient with the weight as it is, [O, KH, KW, I]: every task packs what it needs for itself. Faster
+// than packing first when the weight is used once (in training) and large beside the number of rows: packed panels never
+// reach memory, and taps that meet only padding are not even read.
+
+/// Whether the direct functions are the faster way to use a weight once.
+bool rk_conv2d_prefers_direct(const rk_conv2d *shape);
+
+size_t rk_conv2d_forward_direct_tasks(const rk_conv2d *shape);
+void rk_conv2d_forward_direct(const rk_conv2d *shape, const float *input, const float *weight,
+                              const rk_epilogue *epilogue, float *output, size_t task);
+size_t rk_conv2d_backward_input_direct_tasks(const rk_conv2d *shape);
+void rk_conv2d_backward_input_direct(const rk_conv2d *shape, const float *grad_output, const float *weight,
+                                     bool accumulate, float *grad_input, size_t task);
 
 // The same three by plain loops over every index, single-threaded, weights unpacked: the readable reference.
 void rk_conv2d_forward_loops(const rk_conv2d *shape, const float *input, const float *weight, const float *bias,

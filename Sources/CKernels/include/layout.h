@@ -5,11 +5,8 @@
 #include <stddef.h>
 
 /// [a, b] row-major to [b, a] row-major: writes rows [row_begin, row_end) of the result.
-/// NCHW to HWNC is the transpose of [N*C, H*W]; HWNC to NCHW is the transpose of [H*W, N*C].
+/// NCHW to HWNC is the transpose of [N*C, H*W]; HWNC to NCHW is the transpose of [H*W, N*C]. The same holds for weights,
+/// O and I in place of N and C.
 void rk_transpose(const float *x, size_t a, size_t b, size_t row_begin, size_t row_end, float *out);
-
-/// OIHW to OHWI (spatial = KH * KW) and back, for output channels [o_begin, o_end).
-void rk_oihw_to_ohwi(const float *x, size_t in_channels, size_t spatial, size_t o_begin, size_t o_end, float *out);
-void rk_ohwi_to_oihw(const float *x, size_t in_channels, size_t spatial, size_t o_begin, size_t o_end, float *out);
 
 #endif

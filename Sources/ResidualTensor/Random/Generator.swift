@@ -9,7 +9,14 @@ public final class Generator: Sendable {
   /// The generator that is used where none is given; PyTorch: `torch.default_generator`.
   ///
   /// It starts from PyTorch's default seed. `Generator.default.manualSeed(0)` is `torch.manual_seed(0)`.
-  public static let `default` = Generator(seed: 67_280_421_310_721)
+  public static var `default`: Generator { current }
+
+  @TaskLocal private static var current = Generator(seed: 67_280_421_310_721)
+
+  /// Runs `body` with `generator` as the default, for this task alone: whatever others draw meanwhile changes nothing.
+  public static func withDefault<Result>(_ generator: Generator, _ body: () throws -> Result) rethrows -> Result {
+    try $current.withValue(generator, operation: body)
+  }
 
   private let protected: Mutex<State>
 

@@ -1,0 +1,120 @@
+#include "conv2d_rectangle.h"
+
+#include "microkernel.h"
+
+enum {
+  SHORTEST_RUN = 8,
+  // Packed weights that a task goes through for every tile of rows.
+  GROUP_FLOATS = 192 * 1024,
+  // Multiply-adds worth a task of their own, and how many tasks are plenty.
+  TASK_WORK = 1 << 20,
+  MOST_TASKS = 64,
+  MOST_DIRECT_TASKS = 16,
+};
+
+static size_t minimum(size_t a, size_t b) { return a < b ? a : b; }
+static size_t maximum(size_t a, size_t b) { return a > b ? a : b; }
+static size_t divide_up(size_t a, size_t b) { return (a + b - 1) / b; }
+
+rk_product rk_product_of(const rk_conv2d *s, bool gradient) {
+  return (rk_product){
+      .height = rk_height_axis(s, gradient),
+      .width = rk_width_axis(s, gradient),
+      .batch = s->batch,
+      .depth = gradient ? s->out_channels : s->in_channels,
+      .columns = gradient ? s->in_channels : s->out_channels,
+  };
+}
+
+static rk_rectangle rectangle_of(const rk_product *p, const rk_span *height, const rk_span *width) {
+  rk_rectangle r = {.height = *height, .width = *width, .taps = height->taps * width->taps, .stride = 1};
+  size_t row_length = width->count * p->batch;
+  r.rows = height->count * row_length;
+  if (width->source_step == 1) {
+    bool whole = height->source_step == 1 && width->count == p->width.source;
+    r.run = whole ? r.rows : row_length;
+  } else if (p->batch == 1) {
+    r.run = row_length;
+    r.stride = width->source_step;
+  } else {
+    r.run = p->batch;
+  }
+  if (p->batch == 1 && width->count == 1) {
+    r.run = r.rows;
+    r.stride = height->source_step * (ptrdiff_t)p->width.source;
+  }
+  r.gathered = r.run < SHORTEST_RUN && r.run < r.rows;
+  if (r.gathered) r.run = r.rows;
+  r.tiles_per_run = divide_up(r.run, RK_TILE_ROWS);
+  r.tiles = r.rows / r.run * r.tiles_per_run;
+  return r;
+}
+
+static size_t tile_cost(const rk_rectangle *r) { return maximum(r->taps, 1); }
+
+bool rk_next_rectangle(const rk_product *p, rk_rectangle *r) {
+  rk_span height = r->height, width = r->width;
+  if (height.count == 0 && !rk_next_span(&p->height, &height)) return false;
+  if (!rk_next_span(&p->width, &width)) {
+    if (!rk_next_span(&p->height, &height)) return false;
+    width = (rk_span){0};
+    if (!rk_next_span(&p->width, &width)) return false;
+  }
+  *r = rectangle_of(p, &height, &width);
+  return true;
+}
+
+void rk_locate_rows(const rk_product *p, const rk_rectangle *r, size_t row, size_t count, ptrdiff_t *source,
+                    size_t *result) {
+  size_t n = row % p->batch, position = row / p->batch;
+  size_t j = position % r->width.count, i = position / r->width.count;
+  for (size_t k = 0; k < count; k++) {
+    ptrdiff_t h = r->height.source + (ptrdiff_t)i * r->height.source_step;
+    ptrdiff_t w = r->width.source + (ptrdiff_t)j * r->width.source_step;
+    source[k] = ((h * (ptrdiff_t)p->width.source + w) * (ptrdiff_t)p->batch + (ptrdiff_t)n) * (ptrdiff_t)p->depth;
+    size_t to = (r->height.result + i * r->height.result_step) * p->width.result + r->width.result +
+                j * r->width.result_step;
+    result[k] = (to * p->batch + n) * p->columns;
+    if (++n == p->batch) {
+      n = 0;
+      if (++j == r->width.count) {
+        j = 0;
+        i++;
+      }
+    }
+  }
+}
+
+size_t rk_rectangle_cost(const rk_rectangle *r) { return r->tiles * tile_cost(r); }
+
+rk_partition rk_partition_of(const rk_product *p) {
+  rk_partition part = {.panels = divide_up(p->columns, RK_PANEL)};
+  size_t tiles = 0;
+  for (rk_rectangle r = {0}; rk_next_rectangle(p, &r);) {
+    part.cost += rk_rectangle_cost(&r);
+    tiles += r.tiles;
+  }
+  size_t panel_floats = p->height.kernel * p->width.kernel * p->depth * RK_PANEL;
+  size_t work = part.cost * RK_TILE_ROWS * p->depth * part.panels * RK_PANEL;
+  size_t tasks = minimum(maximum(work / TASK_WORK, 1), MOST_TASKS);
+  part.groups = divide_up(part.panels, maximum(minimum(GROUP_FLOATS / panel_floats, part.panels), 1));
+  part.chunks = maximum(minimum(divide_up(tasks, part.groups), tiles), 1);
+  return part;
+}
+
+rk_partition rk_direct_partition_of(const rk_product *p, size_t panel_floats, size_t room) {
+  rk_partition part = rk_partition_of(p);
+  size_t tasks = minimum(part.chunks * part.groups, MOST_DIRECT_TASKS);
+  part.groups = maximum(minimum(tasks, part.panels), divide_up(part.panels, maximum(room / panel_floats, 1)));
+  part.chunks = divide_up(tasks, part.groups);
+  return part;
+}
+
+// A tile belongs to the chunk in which the cost of all tiles before it falls.
+void rk_tiles_of_chunk(const rk_partition *part, size_t chunk, const rk_rectangle *r, size_t before, size_t *first,
+                       size_t *end) {
+  size_t cost = tile_cost(r);
+  size_t from = part->cost * chunk / part->chunks, to = part->cost * (chunk + 1) / part->chunks;
+  *first = from > before ? minimum(divide_up(from - before, cost), r->tiles) : 0;
+  *end = to > before ? minimum(divide_up(to - before, cost), r->tiles) : 0;
+}

@@ -1,0 +1,94 @@
+import ArgumentParser
+import Foundation
+import Residual
+
+/// `resnet benchmark`: our side of tools/benchmark, which describes the protocol.
+///
+/// Warms up, says `ready`, and then measures one round for each line `go` on standard input.
+struct BenchmarkCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "benchmark", abstract: "Measure one row of tools/benchmark.", shouldDisplay: false)
+
+  enum Row: String, ExpressibleByArgument, CaseIterable {
+    case train, inference, convolution, load, save
+  }
+
+  enum Implementation: String, ExpressibleByArgument, CaseIterable {
+    case matrix, loops
+  }
+
+  @Option var row: Row
+  @OptionGroup var network: NetworkOptions
+  @Option var imageSize = 32
+  @Option var channels = 1
+  @Option var classes = 10
+  @Option var batchSize = 64
+  @Option var steps = 5
+  @Option var warmUp = 2
+  @Option var precision = "fp32"
+  @Option var implementation = Implementation.matrix
+  @Option var weights: String?
+  @Option var data: String?
+  @Option var file: String?
+  @Flag var json = false
+
+  func run() throws {
+    try reportingErrors {
+      network.apply()
+      let workload = try makeWorkload()
+      let checks = try (0..<max(1, warmUp)).map { _ in try workload.step() }
+      write(Ready(check: checks[0], peak_gflops: MachinePeak.measureGFLOPS()))
+      while let line = readLine() {
+        guard line == "go" else { throw ValidationError("told '\(line)', and knows only 'go'") }
+        let start = ContinuousClock.now
+        for _ in 0..<steps { _ = try workload.step() }
+        let seconds = (ContinuousClock.now - start) / .seconds(1)
+        write(Round(seconds: row == .convolution ? seconds : seconds / Double(steps)))
+      }
+      write(End(peak_memory_bytes: peakResidentBytes()))
+    }
+  }
+
+  private func makeWorkload() throws -> BenchmarkWorkload {
+    let sizes = BenchmarkSizes(
+      model: network.model, channels: channels, classes: classes, imageSize: imageSize, batchSize: batchSize)
+    switch row {
+    case .train: return try .train(sizes, weights: required(weights, "--weights"), data: required(data, "--data"))
+    case .inference:
+      return try .inference(sizes, weights: required(weights, "--weights"), data: required(data, "--data"))
+    case .convolution: return .convolution(usesLoops: implementation == .loops)
+    case .load: return try .load(sizes, weights: required(weights, "--weights"))
+    case .save: return try .save(sizes, weights: required(weights, "--weights"), file: required(file, "--file"))
+    }
+  }
+
+  private func required(_ value: String?, _ name: String) throws -> String {
+    guard let value else { throw ValidationError("\(row.rawValue) needs \(name)") }
+    return value
+  }
+
+  private func write(_ event: some Encodable) { Output(json: true).write(event) }
+
+  private struct Ready: Encodable {
+    let event = "ready"
+    let check: Double?
+    let peak_gflops: Double
+  }
+
+  private struct Round: Encodable {
+    let event = "round"
+    let seconds: Double
+  }
+
+  private struct End: Encodable {
+    let event = "end"
+    let peak_memory_bytes: Int
+  }
+}
+
+/// The largest resident set this process has had.
+private func peakResidentBytes() -> Int {
+  var usage = rusage()
+  getrusage(RUSAGE_SELF, &usage)
+  return usage.ru_maxrss * 1024
+}

@@ -1,0 +1,64 @@
+import CKernels
+import Testing
+
+extension KernelTests {
+  @Suite struct BFloat16 {
+    /// The two bfloat16 neighbours of a finite number, and which of them is nearer, in double.
+    private func nearest(_ x: Float) -> UInt16 {
+      let below = UInt16(truncatingIfNeeded: x.bitPattern >> 16)
+      let value = { (bits: UInt16) in
+        // One above the largest finite number stands for 2^128 here.
+        let isInfinite = bits & 0x7fff == 0x7f80
+        return isInfinite ? 0x1p128 * (x < 0 ? -1 : 1) : Double(Float(bitPattern: UInt32(bits) << 16))
+      }
+      let toBelow = abs(Double(x) - value(below))
+      let toAbove = abs(value(below + 1) - Double(x))
+      if toBelow == toAbove { return below & 1 == 0 ? below : below + 1 }
+      return toBelow < toAbove ? below : below + 1
+    }
+
+    @Test func roundsToNearestEven() {
+      let halves = (0..<64).map { Float(bitPattern: 0x3f80_8000 + UInt32($0) << 16) }
+      let special: [Float] = [
+        0, -0.0, 1, -1, .greatestFiniteMagnitude, -.greatestFiniteMagnitude, .leastNonzeroMagnitude, 0x1.fep127,
+        0x1.ff7ffep127, 0x1.ffp127, -0x1p-140,
+      ]
+      for count in oddCounts {
+        let x = Array((special + halves + randomFloats(count, seed: 91)).prefix(count))
+        let wanted = x.map(nearest)
+        onEveryInstructionSet { isa in
+          let out = Guarded<UInt16>(count)
+          rk_float_to_bfloat16(x, count, out.pointer)
+          expectSame(out.values, wanted, "\(isa) \(count)")
+          #expect(out.bandsIntact, "\(isa) \(count)")
+        }
+      }
+    }
+
+    @Test func keepsNaNAndInfinity() {
+      let x: [Float] = [.infinity, -.infinity, .nan, Float(bitPattern: 0x7f80_0001), Float(bitPattern: 0xffff_ffff)]
+      onEveryInstructionSet { isa in
+        let out = Guarded<UInt16>(x.count)
+        rk_float_to_bfloat16(x, x.count, out.pointer)
+        let back = Guarded<Float>(x.count)
+        rk_bfloat16_to_float(out.values, x.count, back.pointer)
+        expectSame(back.values, x, "\(isa)")
+      }
+    }
+
+    @Test func everyBFloat16SurvivesTheWayThereAndBack() {
+      let all = (0...UInt16.max).map { $0 }
+      let wanted = all.map { Float(bitPattern: UInt32($0) << 16) }
+      onEveryInstructionSet { isa in
+        let floats = Guarded<Float>(all.count)
+        let back = Guarded<UInt16>(all.count)
+        rk_bfloat16_to_float(all, all.count, floats.pointer)
+        rk_float_to_bfloat16(floats.values, all.count, back.pointer)
+        expectSame(floats.values, wanted, "\(isa)")
+        // A signalling NaN comes back quiet.
+        expectSame(back.values, zip(all, wanted).map { $1.isNaN ? $0 | 0x40 : $0 }, "\(isa)")
+        #expect(floats.bandsIntact && back.bandsIntact, "\(isa)")
+      }
+    }
+  }
+}

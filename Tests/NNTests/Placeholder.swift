@@ -1,2 +1,0 @@
-import ResidualNN
-import Testing

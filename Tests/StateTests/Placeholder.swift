@@ -1,2 +1,0 @@
-import ResidualState
-import Testing

@@ -1,2 +1,0 @@
-import ResidualTensor
-import Testing

@@ -1,2 +1,0 @@
-import ResidualTraining
-import Testing
