@@ -2,7 +2,8 @@
 # What tools/test, tools/quickstart and tools/benchmark share: finding out what a machine lacks, and installing it.
 # Source it; it changes no directory and installs nothing by itself.
 
-set -euo pipefail
+set -Eeuo pipefail
+trap 'printf "%s: stopped at line %s, where this failed: %s\n" "$0" "$LINENO" "$BASH_COMMAND" >&2' ERR
 
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 ASSUME_YES=no
