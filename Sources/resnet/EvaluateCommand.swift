@@ -27,7 +27,7 @@ struct EvaluateCommand: ParsableCommand {
     let state = try StateDict(contentsOf: weights)
     let test = try images.source().load(.test).limited(to: limit)
     let loader = try images.loader(test, batchSize: batchSize, order: .sequential)
-    let model = network.model.build(
+    let model = (network.model ?? .resnet101).build(
       inputChannels: test.channels, classes: test.classes, imageSize: loader.imageSize)
     try model.load(state)
     var values: [Float] = []

@@ -8,7 +8,7 @@ struct NetworkOptions: ParsableArguments {
   @Option(
     help: "\(ModelName.allCases.map(\.rawValue).joined(separator: ", ")); resnet101 unless given.",
     transform: ModelName.init(named:))
-  var model = ModelName.resnet101
+  var model: ModelName?
   @Option(help: "Threads; the number of processors unless given.") var threads: Int?
 
   func validate() throws {

@@ -154,11 +154,12 @@ def main():
         error, name = write_case(case, cases, arguments.folder)
         if arguments.verbose:
             print(f"{case.name:45} {error:.1e} {name}", flush=True)
-    entries = [case.description() for case in chosen]
-    (arguments.folder / "cases.json").write_text(json.dumps(entries, indent=1) + "\n")
     if not arguments.only:
         parity_optimizers.write(arguments.folder)
         parity_initialization.write(arguments.folder)
+    entries = [case.description() for case in chosen]
+    # Last, so that a folder with cases.json is complete.
+    (arguments.folder / "cases.json").write_text(json.dumps(entries, indent=1) + "\n")
     size = sum(path.stat().st_size for path in arguments.folder.iterdir())
     print(f"{len(chosen)} parity cases in {arguments.folder}, {size / 1e6:.0f} MB")
 

@@ -33,9 +33,9 @@ class Case:
 class CrossEntropy(nn.Module):
     """The loss as a layer, so that a case of it is made like any other; its target is set from outside."""
 
-    def __init__(self, reduction, label_smoothing):
+    def __init__(self):
         super().__init__()
-        self.loss = nn.CrossEntropyLoss(reduction=reduction, label_smoothing=label_smoothing)
+        self.loss = nn.CrossEntropyLoss()
         self.target = None
 
     def forward(self, x):
@@ -207,14 +207,10 @@ def elementwise():
 
 def losses():
     for target, layer in (("classes", "cross_entropy"), ("probabilities", "cross_entropy_soft")):
-        for name, shape, values, reduction, smoothing in [
-                ("10", (64, 10), "normal", "mean", 0.0), ("1000", (8, 1000), "normal", "mean", 0.0),
-                ("large", (16, 10), "large", "mean", 0.0),
-                ("offset", (16, 10), "offset", "mean", 0.0), ("wide", (16, 33), "wide", "mean", 0.0),
-                ("batch-1", (1, 10), "normal", "mean", 0.0), ("sum", (9, 7), "normal", "sum", 0.0),
-                ("label-smoothing", (12, 10), "normal", "mean", 0.1)]:
-            arguments = dict(reduction=reduction, label_smoothing=smoothing)
-            yield Case(f"{layer.replace('_', '-')}-{name}", layer, arguments, shape, values=values, target=target)
+        for name, shape, values in [
+                ("10", (64, 10), "normal"), ("1000", (8, 1000), "normal"), ("large", (16, 10), "large"),
+                ("offset", (16, 10), "offset"), ("wide", (16, 33), "wide"), ("batch-1", (1, 10), "normal")]:
+            yield Case(f"{layer.replace('_', '-')}-{name}", layer, {}, shape, values=values, target=target)
 
 
 def batch_norms():

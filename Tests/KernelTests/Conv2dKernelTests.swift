@@ -1,0 +1,261 @@
+import CKernels
+import Testing
+
+/// A convolution's shape from what a layer is told.
+private func convolution(
+  batch: Int, _ height: Int, _ width: Int, channels: (Int, Int), kernel: (Int, Int), stride: (Int, Int) = (1, 1),
+  padding: (Int, Int) = (0, 0)
+) -> rk_conv2d {
+  rk_conv2d(
+    batch: batch, height: height, width: width, in_channels: channels.0, out_channels: channels.1,
+    kernel_height: kernel.0, kernel_width: kernel.1, stride_height: stride.0, stride_width: stride.1,
+    padding_height: padding.0, padding_width: padding.1,
+    out_height: (height + 2 * padding.0 - kernel.0) / stride.0 + 1,
+    out_width: (width + 2 * padding.1 - kernel.1) / stride.1 + 1)
+}
+
+extension rk_conv2d {
+  fileprivate var inputCount: Int { height * width * batch * in_channels }
+  fileprivate var outputCount: Int { out_height * out_width * batch * out_channels }
+  fileprivate var weightCount: Int { out_channels * kernel_height * kernel_width * in_channels }
+
+  fileprivate var name: String {
+    "n\(batch) \(height)x\(width) \(in_channels)->\(out_channels) k\(kernel_height)x\(kernel_width)"
+      + " s\(stride_height),\(stride_width) p\(padding_height),\(padding_width)"
+  }
+
+  /// Calls `body` with the indices of output, input and weight of every product of the definition.
+  fileprivate func forEachProduct(_ body: (Int, Int, Int) -> Void) {
+    for oh in 0..<out_height {
+      for ow in 0..<out_width {
+        for kh in 0..<kernel_height {
+          for kw in 0..<kernel_width {
+            let h = oh * stride_height + kh - padding_height
+            let w = ow * stride_width + kw - padding_width
+            guard (0..<height).contains(h), (0..<width).contains(w) else { continue }
+            for n in 0..<batch {
+              for o in 0..<out_channels {
+                let output = ((oh * out_width + ow) * batch + n) * out_channels + o
+                let input = ((h * width + w) * batch + n) * in_channels
+                let weight = ((o * kernel_height + kh) * kernel_width + kw) * in_channels
+                for i in 0..<in_channels { body(output, input + i, weight + i) }
+              }
+            }
+          }
+        }
+      }
+    }
+  }
+}
+
+/// Operands of one convolution, and its results in double.
+private struct Example {
+  let shape: rk_conv2d
+  let input, weight, bias, residual, gradient: [Float]
+  var output, inputGradient, weightGradient: [Double]
+
+  init(_ shape: rk_conv2d) {
+    self.shape = shape
+    input = randomFloats(shape.inputCount, seed: 1)
+    weight = randomFloats(shape.weightCount, seed: 2)
+    bias = randomFloats(shape.out_channels, seed: 3)
+    residual = randomFloats(shape.outputCount, seed: 4)
+    gradient = randomFloats(shape.outputCount, seed: 5)
+    var output = [Double](repeating: 0, count: shape.outputCount)
+    var inputGradient = [Double](repeating: 0, count: shape.inputCount)
+    var weightGradient = [Double](repeating: 0, count: shape.weightCount)
+    shape.forEachProduct { [input, weight, gradient] y, x, w in
+      output[y] += Double(input[x]) * Double(weight[w])
+      inputGradient[x] += Double(gradient[y]) * Double(weight[w])
+      weightGradient[w] += Double(gradient[y]) * Double(input[x])
+    }
+    self.output = output
+    self.inputGradient = inputGradient
+    self.weightGradient = weightGradient
+  }
+
+  func packed(_ pack: rk_pack) -> [Float] {
+    let packed = Guarded<Float>(withUnsafePointer(to: shape) { rk_conv2d_packed_count($0, pack) })
+    runTasks(rk_conv2d_pack_tasks, pack) { rk_conv2d_pack($0, pack, weight, packed.pointer, $1) }
+    #expect(packed.bandsIntact, "\(shape.name)")
+    return packed.values
+  }
+
+  private func runTasks(
+    _ count: (UnsafePointer<rk_conv2d>?, rk_pack) -> Int, _ pack: rk_pack,
+    _ body: (UnsafePointer<rk_conv2d>, Int) -> Void
+  ) {
+    withUnsafePointer(to: shape) { shape in for task in 0..<count(shape, pack) { body(shape, task) } }
+  }
+
+  /// Runs all tasks into a guarded result that starts as `initial`, in order and in reverse, and expects equal bits.
+  func run(
+    _ count: Int, initial: [Float]?, tasks: (UnsafePointer<rk_conv2d>?) -> Int,
+    _ body: (UnsafePointer<rk_conv2d>, UnsafeMutablePointer<Float>, Int) -> Void
+  ) -> [Float] {
+    withUnsafePointer(to: shape) { shape in
+      let forwards = initial.map(Guarded.init) ?? Guarded<Float>(count)
+      let backwards = initial.map(Guarded.init) ?? Guarded<Float>(count)
+      let tasks = tasks(shape)
+      for task in 0..<tasks { body(shape, forwards.pointer, task) }
+      for task in (0..<tasks).reversed() { body(shape, backwards.pointer, task) }
+      #expect(forwards.bandsIntact && backwards.bandsIntact, "\(self.shape.name)")
+      expectSame(backwards.values, forwards.values, "\(self.shape.name): order of tasks")
+      return forwards.values
+    }
+  }
+
+  /// Rounding errors of a sum of `terms` products of order one.
+  func expectSums(_ actual: [Float], _ expected: [Double], terms: Int, _ label: String) {
+    let size = Double(max(terms, 1)).squareRoot()
+    expectClose(actual, expected, tolerance: 2e-6, floor: 2 * size, "\(shape.name): \(label)")
+  }
+
+  var forwardTerms: Int { shape.kernel_height * shape.kernel_width * shape.in_channels }
+  var inputTerms: Int { shape.kernel_height * shape.kernel_width * shape.out_channels }
+  var weightTerms: Int { shape.out_height * shape.out_width * shape.batch }
+}
+
+extension KernelTests {
+  @Suite struct Conv2d {
+    /// Every kind of edge: no, some and only padding; strides past the kernel; images of one position; tails of tiles and panels;
+    /// sums long enough to be cut into blocks; gathered rows and columns.
+    private static let shapes = [
+      convolution(batch: 8, 3, 5, channels: (4, 2), kernel: (3, 3), padding: (3, 3)),
+      convolution(batch: 1, 1, 1, channels: (1, 1), kernel: (1, 1)),
+      convolution(batch: 3, 1, 1, channels: (33, 100), kernel: (3, 3), padding: (1, 1)),
+      convolution(batch: 64, 1, 1, channels: (100, 10), kernel: (1, 1)),
+      convolution(batch: 5, 2, 2, channels: (64, 33), kernel: (3, 3), padding: (1, 1)),
+      convolution(batch: 16, 2, 2, channels: (32, 64), kernel: (3, 3), stride: (2, 2), padding: (1, 1)),
+      convolution(batch: 2, 4, 4, channels: (3, 5), kernel: (7, 7), padding: (3, 3)),
+      convolution(batch: 13, 7, 7, channels: (3, 64), kernel: (7, 7), stride: (2, 2), padding: (3, 3)),
+      convolution(batch: 9, 11, 11, channels: (1, 64), kernel: (7, 7), stride: (2, 2), padding: (3, 3)),
+      convolution(batch: 1, 9, 10, channels: (5, 33), kernel: (3, 3), padding: (1, 1)),
+      convolution(batch: 1, 9, 10, channels: (16, 48), kernel: (3, 3), stride: (2, 2), padding: (1, 1)),
+      convolution(batch: 1, 14, 6, channels: (32, 16), kernel: (5, 1), stride: (1, 3), padding: (2, 0)),
+      convolution(batch: 7, 8, 8, channels: (64, 64), kernel: (1, 1), stride: (2, 2)),
+      convolution(batch: 3, 5, 7, channels: (33, 5), kernel: (2, 3), stride: (3, 2), padding: (1, 2)),
+      convolution(batch: 2, 6, 5, channels: (700, 3), kernel: (1, 1), stride: (1, 2)),
+      convolution(batch: 2, 3, 3, channels: (100, 64), kernel: (3, 3), padding: (1, 1)),
+      convolution(batch: 4, 3, 3, channels: (5, 64), kernel: (2, 2), stride: (3, 3), padding: (3, 3)),
+      convolution(batch: 40, 5, 5, channels: (32, 20), kernel: (3, 3), padding: (1, 1)),
+      convolution(batch: 2, 2, 3, channels: (20, 300), kernel: (5, 5), padding: (2, 2)),
+      convolution(batch: 6, 9, 9, channels: (17, 31), kernel: (3, 3), stride: (2, 1), padding: (0, 1)),
+    ]
+
+    @Test(arguments: shapes.indices) func agreesWithTheDefinition(_ index: Int) {
+      let example = Example(Self.shapes[index])
+      let shape = example.shape
+      onEveryInstructionSet { isa in
+        let forwardPack = example.packed(RK_PACK_FORWARD)
+        let output = example.run(shape.outputCount, initial: nil, tasks: rk_conv2d_forward_tasks) {
+          rk_conv2d_forward($0, example.input, forwardPack, nil, $1, $2)
+        }
+        example.expectSums(output, example.output, terms: example.forwardTerms, "\(isa) forward")
+
+        let direct = example.run(shape.outputCount, initial: nil, tasks: rk_conv2d_forward_direct_tasks) {
+          rk_conv2d_forward_direct($0, example.input, example.weight, nil, $1, $2)
+        }
+        example.expectSums(direct, example.output, terms: example.forwardTerms, "\(isa) forward, direct")
+
+        let gradientPack = example.packed(RK_PACK_BACKWARD_INPUT)
+        let inputGradient = example.run(shape.inputCount, initial: nil, tasks: rk_conv2d_backward_input_tasks) {
+          rk_conv2d_backward_input($0, example.gradient, gradientPack, false, $1, $2)
+        }
+        example.expectSums(inputGradient, example.inputGradient, terms: example.inputTerms, "\(isa) input gradient")
+
+        let directGradient = example.run(
+          shape.inputCount, initial: nil, tasks: rk_conv2d_backward_input_direct_tasks
+        ) { rk_conv2d_backward_input_direct($0, example.gradient, example.weight, false, $1, $2) }
+        example.expectSums(
+          directGradient, example.inputGradient, terms: example.inputTerms, "\(isa) input gradient, direct")
+
+        let weightGradient = example.run(shape.weightCount, initial: nil, tasks: rk_conv2d_backward_weight_tasks) {
+          rk_conv2d_backward_weight($0, example.input, example.gradient, false, $1, $2)
+        }
+        example.expectSums(weightGradient, example.weightGradient, terms: example.weightTerms, "\(isa) weight gradient")
+      }
+    }
+
+    @Test(arguments: shapes.indices) func accumulates(_ index: Int) {
+      let example = Example(Self.shapes[index])
+      let shape = example.shape
+      let input = randomFloats(shape.inputCount, seed: 6)
+      let weight = randomFloats(shape.weightCount, seed: 7)
+      let inputSum = zip(input, example.inputGradient).map { Double($0) + $1 }
+      let weightSum = zip(weight, example.weightGradient).map { Double($0) + $1 }
+      onEveryInstructionSet { isa in
+        let pack = example.packed(RK_PACK_BACKWARD_INPUT)
+        let inputGradient = example.run(shape.inputCount, initial: input, tasks: rk_conv2d_backward_input_tasks) {
+          rk_conv2d_backward_input($0, example.gradient, pack, true, $1, $2)
+        }
+        example.expectSums(inputGradient, inputSum, terms: example.inputTerms, "\(isa) input gradient")
+        let direct = example.run(shape.inputCount, initial: input, tasks: rk_conv2d_backward_input_direct_tasks) {
+          rk_conv2d_backward_input_direct($0, example.gradient, example.weight, true, $1, $2)
+        }
+        example.expectSums(direct, inputSum, terms: example.inputTerms, "\(isa) input gradient, direct")
+        let weightGradient = example.run(shape.weightCount, initial: weight, tasks: rk_conv2d_backward_weight_tasks) {
+          rk_conv2d_backward_weight($0, example.input, example.gradient, true, $1, $2)
+        }
+        example.expectSums(weightGradient, weightSum, terms: example.weightTerms, "\(isa) weight gradient")
+      }
+    }
+
+    @Test(arguments: shapes.indices, [(true, true, true), (true, false, false), (false, true, true)])
+    func finishesWithTheEpilogue(_ index: Int, _ options: (bias: Bool, residual: Bool, relu: Bool)) {
+      let example = Example(Self.shapes[index])
+      let shape = example.shape
+      let expected = example.output.indices.map { at in
+        var y = example.output[at]
+        if options.bias { y += Double(example.bias[at % shape.out_channels]) }
+        if options.residual { y += Double(example.residual[at]) }
+        return options.relu ? max(0, y) : y
+      }
+      onEveryInstructionSet { isa in
+        let pack = example.packed(RK_PACK_FORWARD)
+        let output = example.bias.withUnsafeBufferPointer { bias in
+          example.residual.withUnsafeBufferPointer { residual in
+            var epilogue = rk_epilogue(
+              bias: options.bias ? bias.baseAddress : nil, residual: options.residual ? residual.baseAddress : nil,
+              relu: options.relu)
+            return example.run(shape.outputCount, initial: nil, tasks: rk_conv2d_forward_tasks) {
+              rk_conv2d_forward($0, example.input, pack, &epilogue, $1, $2)
+            }
+          }
+        }
+        example.expectSums(output, expected, terms: example.forwardTerms, "\(isa) epilogue \(options)")
+      }
+    }
+
+    @Test func keepsNaNThroughReLU() {
+      let shape = convolution(batch: 1, 1, 1, channels: (1, 3), kernel: (1, 1))
+      onEveryInstructionSet { isa in
+        let weight: [Float] = [.nan, 1, -1]
+        let count = withUnsafePointer(to: shape) { rk_conv2d_packed_count($0, RK_PACK_FORWARD) }
+        var packed = [Float](repeating: 0, count: count)
+        var output = [Float](repeating: 7, count: 3)
+        var epilogue = rk_epilogue(bias: nil, residual: nil, relu: true)
+        withUnsafePointer(to: shape) {
+          rk_conv2d_pack($0, RK_PACK_FORWARD, weight, &packed, 0)
+          rk_conv2d_forward($0, [2], packed, &epilogue, &output, 0)
+        }
+        #expect(output[0].isNaN && output[1] == 2 && output[2] == 0, "\(isa)")
+      }
+    }
+
+    @Test(arguments: shapes.indices) func loopsAgreeWithTheDefinition(_ index: Int) {
+      let example = Example(Self.shapes[index])
+      var output = [Float](repeating: .nan, count: example.shape.outputCount)
+      var inputGradient = [Float](repeating: .nan, count: example.shape.inputCount)
+      var weightGradient = [Float](repeating: .nan, count: example.shape.weightCount)
+      withUnsafePointer(to: example.shape) {
+        rk_conv2d_forward_loops($0, example.input, example.weight, nil, &output)
+        rk_conv2d_backward_input_loops($0, example.gradient, example.weight, &inputGradient)
+        rk_conv2d_backward_weight_loops($0, example.input, example.gradient, &weightGradient)
+      }
+      example.expectSums(output, example.output, terms: example.forwardTerms, "forward")
+      example.expectSums(inputGradient, example.inputGradient, terms: example.inputTerms, "input gradient")
+      example.expectSums(weightGradient, example.weightGradient, terms: example.weightTerms, "weight gradient")
+    }
+  }
+}

@@ -1,2 +1,0 @@
-import Residual
-import Testing

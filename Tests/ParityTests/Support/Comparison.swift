@@ -1,0 +1,81 @@
+import Foundation
+import Residual
+
+/// |value - expected| / |expected| in the Euclidean norm, computed in double; |value| where the expected norm is 0.
+func relativeError(_ value: TensorData, to expected: TensorData) -> Double {
+  guard value.shape == expected.shape else { return .infinity }
+  let (actual, wanted) = (value.scalars(as: Double.self), expected.scalars(as: Double.self))
+  var difference = 0.0
+  var norm = 0.0
+  for (a, b) in zip(actual, wanted) {
+    difference += (a - b) * (a - b)
+    norm += b * b
+  }
+  return norm > 0 ? (difference / norm).squareRoot() : actual.reduce(0) { $0 + $1 * $1 }.squareRoot()
+}
+
+/// One result beside PyTorch's: relative L2 errors against the float64 run.
+struct Comparison: Sendable {
+  /// `output`, `input_grad`, `grad.KEY`, `buffer.KEY`.
+  let name: String
+  /// Our error.
+  let ours: Double
+  /// The error of PyTorch's own float32 run.
+  let torch: Double
+  /// The largest error allowed.
+  let bound: Double
+
+  /// What every layer has to reach.
+  static let layerBound = 1e-6
+  /// Rounding one result to float32 already costs up to 2^-24 = 6e-8 of it, and PyTorch's own error can be 0 by luck or
+  /// because the numbers are exact. Errors below this are rounding of the result alone, whatever PyTorch's is.
+  static let floor = 1e-7
+
+  /// Not worse than twice PyTorch's float32 and, for a layer, than 1e-6.
+  init(name: String, ours: Double, torch: Double, isNetwork: Bool) {
+    self.name = name
+    self.ours = ours
+    self.torch = torch
+    let relative = max(2 * torch, Self.floor)
+    bound = isNetwork ? relative : min(relative, Self.layerBound)
+  }
+
+  /// False for NaN too.
+  var passes: Bool { ours <= bound }
+
+  /// The results of a case beside the reference's, those first that miss their bound by most.
+  ///
+  /// - Throws: `ReferenceError` if a result is missing or not in the reference.
+  static func all(_ results: StateDict, of parityCase: ParityCase, _ content: ParityCase.Content) throws
+    -> [Comparison]
+  {
+    let (expected, single) = (content.part("expected"), content.part("torch32"))
+    let names = Set(results.keys).subtracting([ParityCase.inferenceOutput])
+    let difference = names.symmetricDifference(expected.keys)
+    guard difference.isEmpty else {
+      throw ReferenceError(
+        description: "\(parityCase.name): only one side, PyTorch or ours, has the results \(difference.sorted())")
+    }
+    let comparisons = results.compactMap { name, value -> Comparison? in
+      let reference = name == ParityCase.inferenceOutput ? "output" : name
+      guard let wanted = expected[reference], let torch = single[reference] else { return nil }
+      return Comparison(
+        name: name, ours: relativeError(value, to: wanted), torch: relativeError(torch, to: wanted),
+        isNetwork: parityCase.isNetwork)
+    }
+    return comparisons.sorted { $0.excess > $1.excess }
+  }
+
+  private var excess: Double { ours.isNaN ? .infinity : ours / bound }
+}
+
+extension Comparison: CustomStringConvertible {
+  var description: String {
+    "\(name): relative L2 error \(ours.short), allowed \(bound.short) (PyTorch's float32 has \(torch.short))"
+  }
+}
+
+extension Double {
+  /// Two significant digits: `3.1e-07`.
+  var short: String { String(format: "%.1e", self) }
+}

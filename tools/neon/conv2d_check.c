@@ -1,0 +1,110 @@
+// Compares the convolution on every instruction set of this processor with the plain loops, over awkward shapes.
+// For processors that the Swift tests don't run on: tools/neon-check runs it on an emulated one.
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "CKernels.h"
+
+static int failures = 0;
+
+static float random_float(void) {
+  static unsigned state = 1;
+  state = state * 1664525u + 1013904223u;
+  return (float)(state >> 8) / (float)(1 << 23) - 1;
+}
+
+static float *random_floats(size_t count) {
+  float *x = malloc((count + 1) * sizeof(float));
+  if (x == NULL) abort();
+  for (size_t i = 0; i < count; i++) x[i] = random_float();
+  return x;
+}
+
+// Overwrites the results with NaN, so that an element that is never written shows.
+static void spoil(float *x, size_t count) { memset(x, 0xff, count * sizeof(float)); }
+
+static void compare(const char *what, const rk_conv2d *s, const float *actual, const float *expected, size_t count,
+                    size_t terms) {
+  double worst = 0;
+  for (size_t i = 0; i < count; i++) {
+    double error = fabs((double)actual[i] - expected[i]);
+    if (!(error <= worst)) worst = isnan(error) ? INFINITY : error;
+  }
+  if (worst <= 4e-6 * sqrt((double)terms)) return;
+  failures++;
+  printf("%s on %s: error %g, batch %zu, %zux%zu, %zu -> %zu, kernel %zux%zu\n", what,
+         rk_isa_name(rk_isa_current()), worst, s->batch, s->height, s->width, s->in_channels, s->out_channels,
+         s->kernel_height, s->kernel_width);
+}
+
+static void check(rk_conv2d s) {
+  s.out_height = (s.height + 2 * s.padding_height - s.kernel_height) / s.stride_height + 1;
+  s.out_width = (s.width + 2 * s.padding_width - s.kernel_width) / s.stride_width + 1;
+  size_t inputs = s.height * s.width * s.batch * s.in_channels;
+  size_t outputs = s.out_height * s.out_width * s.batch * s.out_channels;
+  size_t taps = s.kernel_height * s.kernel_width, weights = s.out_channels * taps * s.in_channels;
+  float *x = random_floats(inputs), *w = random_floats(weights), *g = random_floats(outputs);
+  float *bias = random_floats(s.out_channels);
+  float *y = random_floats(outputs), *wanted_y = random_floats(outputs);
+  float *gx = random_floats(inputs), *wanted_gx = random_floats(inputs);
+  float *gw = random_floats(weights), *wanted_gw = random_floats(weights);
+  float *packed = random_floats(rk_conv2d_packed_count(&s, RK_PACK_FORWARD));
+  float *packed_back = random_floats(rk_conv2d_packed_count(&s, RK_PACK_BACKWARD_INPUT));
+  rk_conv2d_forward_loops(&s, x, w, bias, wanted_y);
+  rk_conv2d_backward_input_loops(&s, g, w, wanted_gx);
+  rk_conv2d_backward_weight_loops(&s, x, g, wanted_gw);
+
+  const rk_epilogue epilogue = {.bias = bias};
+  for (int isa = RK_ISA_PORTABLE; isa <= RK_ISA_NEON; isa++) {
+    if (!rk_isa_select((rk_isa)isa)) continue;
+    for (size_t t = 0; t < rk_conv2d_pack_tasks(&s, RK_PACK_FORWARD); t++)
+      rk_conv2d_pack(&s, RK_PACK_FORWARD, w, packed, t);
+    for (size_t t = 0; t < rk_conv2d_pack_tasks(&s, RK_PACK_BACKWARD_INPUT); t++)
+      rk_conv2d_pack(&s, RK_PACK_BACKWARD_INPUT, w, packed_back, t);
+
+    spoil(y, outputs);
+    for (size_t t = rk_conv2d_forward_tasks(&s); t-- > 0;) rk_conv2d_forward(&s, x, packed, &epilogue, y, t);
+    compare("forward", &s, y, wanted_y, outputs, taps * s.in_channels);
+    spoil(y, outputs);
+    for (size_t t = rk_conv2d_forward_direct_tasks(&s); t-- > 0;)
+      rk_conv2d_forward_direct(&s, x, w, &epilogue, y, t);
+    compare("forward, direct", &s, y, wanted_y, outputs, taps * s.in_channels);
+
+    spoil(gx, inputs);
+    for (size_t t = rk_conv2d_backward_input_tasks(&s); t-- > 0;)
+      rk_conv2d_backward_input(&s, g, packed_back, false, gx, t);
+    compare("input gradient", &s, gx, wanted_gx, inputs, taps * s.out_channels);
+    spoil(gx, inputs);
+    for (size_t t = rk_conv2d_backward_input_direct_tasks(&s); t-- > 0;)
+      rk_conv2d_backward_input_direct(&s, g, w, false, gx, t);
+    compare("input gradient, direct", &s, gx, wanted_gx, inputs, taps * s.out_channels);
+
+    spoil(gw, weights);
+    for (size_t t = rk_conv2d_backward_weight_tasks(&s); t-- > 0;)
+      rk_conv2d_backward_weight(&s, x, g, false, gw, t);
+    compare("weight gradient", &s, gw, wanted_gw, weights, outputs / s.out_channels);
+  }
+  float *all[] = {x, w, g, bias, y, wanted_y, gx, wanted_gx, gw, wanted_gw, packed, packed_back};
+  for (size_t i = 0; i < sizeof all / sizeof *all; i++) free(all[i]);
+}
+
+int main(void) {
+  // Batch, height, width, channels in and out, kernel, stride, padding.
+  static const rk_conv2d shapes[] = {
+      {8, 3, 5, 4, 2, 3, 3, 1, 1, 3, 3, 0, 0},      {1, 1, 1, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0},
+      {3, 1, 1, 33, 100, 3, 3, 1, 1, 1, 1, 0, 0},   {5, 2, 2, 64, 33, 3, 3, 1, 1, 1, 1, 0, 0},
+      {13, 7, 7, 3, 64, 7, 7, 2, 2, 3, 3, 0, 0},    {1, 9, 10, 5, 33, 3, 3, 1, 1, 1, 1, 0, 0},
+      {1, 9, 10, 16, 48, 3, 3, 2, 2, 1, 1, 0, 0},   {2, 6, 5, 700, 3, 1, 1, 1, 2, 0, 0, 0, 0},
+      {3, 5, 7, 33, 5, 2, 3, 3, 2, 1, 2, 0, 0},     {40, 5, 5, 32, 20, 3, 3, 1, 1, 1, 1, 0, 0},
+      {2, 2, 3, 20, 300, 5, 5, 1, 1, 2, 2, 0, 0},   {7, 8, 8, 64, 64, 1, 1, 2, 2, 0, 0, 0, 0},
+  };
+  for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) check(shapes[i]);
+  printf("%zu shapes on", sizeof shapes / sizeof *shapes);
+  for (int isa = RK_ISA_PORTABLE; isa <= RK_ISA_NEON; isa++) {
+    if (rk_isa_supported((rk_isa)isa)) printf(" %s", rk_isa_name((rk_isa)isa));
+  }
+  printf(", %d failures\n", failures);
+  return failures > 0;
+}
