@@ -37,7 +37,7 @@ TORCH = CONTIGUOUS | CHANNELS_LAST
 TORCH_BF16 = {f"{name} bf16": [*arguments, "--precision", "bf16"] for name, arguments in TORCH.items()}
 RUNTIMES = {"ONNX Runtime": ["--engine", "onnxruntime"], "OpenVINO": ["--engine", "openvino"]}
 OPENVINO_BF16 = {"OpenVINO bf16": ["--engine", "openvino", "--precision", "bf16"]}
-MICRO = ["--row", "convolution", "--steps", "1000"]
+MICRO = ["--row", "convolution", "--steps", "1000", "--warm-up", "1000"]
 
 
 @dataclass

@@ -126,9 +126,9 @@ def onnx_file(arguments):
     path = Path(arguments.weights).with_suffix("").with_name("x".join(map(str, shape)) + ".onnx")
     if not path.exists():
         unfinished = path.with_suffix(f".{os.getpid()}.tmp")
-        with contextlib.redirect_stdout(sys.stderr):
+        with contextlib.redirect_stdout(sys.stderr):  # dynamo=False: ten times as fast, and nothing here needs more
             torch.onnx.export(model_with_weights(arguments).eval(), (torch.zeros(shape),), unfinished,
-                              input_names=["images"], output_names=["logits"], dynamo=True, external_data=False)
+                              input_names=["images"], output_names=["logits"], dynamo=False)
         os.replace(unfinished, path)
     return path
 
