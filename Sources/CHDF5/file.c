@@ -95,8 +95,7 @@ int chdf5_create(int descriptor, chdf5_write_function write, void *context, chdf
   *file = (chdf5_file){.descriptor = descriptor, .write = write, .write_context = context, .id = -1, .root = -1};
   hid_t access = access_list(file);
   hid_t creation = H5Pcreate(H5P_FILE_CREATE);
-  if (access >= 0 && creation >= 0 && H5Pset_obj_track_times(creation, false) >= 0
-      && H5Pset_link_creation_order(creation, H5P_CRT_ORDER_TRACKED | H5P_CRT_ORDER_INDEXED) >= 0)
+  if (access >= 0 && creation >= 0 && H5Pset_obj_track_times(creation, false) >= 0)
     file->id = H5Fcreate("residual", H5F_ACC_TRUNC, creation, access);
   if (access >= 0) H5Pclose(access);
   if (creation >= 0) H5Pclose(creation);

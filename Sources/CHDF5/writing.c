@@ -19,8 +19,7 @@ static hid_t link_list(const char *name) {
 int chdf5_create_group(chdf5_id parent, const char *name, chdf5_id *group) {
   hid_t creation = H5Pcreate(H5P_GROUP_CREATE), link = link_list(name);
   hid_t created = -1;
-  if (creation >= 0 && link >= 0 && H5Pset_obj_track_times(creation, false) >= 0
-      && H5Pset_link_creation_order(creation, H5P_CRT_ORDER_TRACKED | H5P_CRT_ORDER_INDEXED) >= 0)
+  if (creation >= 0 && link >= 0 && H5Pset_obj_track_times(creation, false) >= 0)
     created = H5Gcreate2(parent, name, link, creation, H5P_DEFAULT);
   int result = created < 0 ? chdf5_fail("the group cannot be created") : 0;
   if (link >= 0) H5Pclose(link);
@@ -29,8 +28,8 @@ int chdf5_create_group(chdf5_id parent, const char *name, chdf5_id *group) {
   return result;
 }
 
-static int write_attribute(hid_t object, const char *name, hid_t type, const void *value) {
-  hid_t space = H5Screate(H5S_SCALAR);
+// Takes `space` over.
+static int write_attribute(hid_t object, const char *name, hid_t type, hid_t space, const void *value) {
   if (space < 0) return -1;
   hid_t attribute = H5Acreate2(object, name, type, space, H5P_DEFAULT, H5P_DEFAULT);
   int result = attribute >= 0 && H5Awrite(attribute, type, value) >= 0 ? 0 : -1;
@@ -53,7 +52,7 @@ static hid_t creation_list(void) {
 
 int chdf5_create_dataset(
   chdf5_id group, const char *name, chdf5_type element_type, int rank, const uint64_t *shape,
-  const char *checksum_attribute, uint32_t checksum, uint64_t *offset) {
+  const char *note, uint32_t position, uint32_t checksum, uint64_t *offset) {
   hsize_t dims[CHDF5_MAX_RANK];
   if (rank < 0 || rank > CHDF5_MAX_RANK) return chdf5_fail("too many axes");
   for (int i = 0; i < rank; i++) dims[i] = shape[i];
@@ -64,7 +63,10 @@ int chdf5_create_dataset(
   int result = -1;
   if (type >= 0 && space >= 0 && creation >= 0 && link >= 0)
     dataset = H5Dcreate2(group, name, type, space, link, creation, H5P_DEFAULT);
-  if (dataset >= 0 && write_attribute(dataset, checksum_attribute, H5T_STD_U32LE, &checksum) >= 0) {
+  const uint32_t values[] = {position, checksum};
+  const hsize_t two = 2;
+  if (dataset >= 0
+      && write_attribute(dataset, note, H5T_NATIVE_UINT32, H5Screate_simple(1, &two, NULL), values) >= 0) {
     haddr_t address = H5Sget_simple_extent_npoints(space) == 0 ? 0 : H5Dget_offset(dataset);
     *offset = address;
     result = address == HADDR_UNDEF ? -1 : 0;
@@ -84,7 +86,7 @@ int chdf5_write_string(chdf5_id object, const char *name, const char *value, siz
   // No string of libhdf5 is empty: one zero byte stands for it.
   int result = H5Tset_size(type, length == 0 ? 1 : length) >= 0 && H5Tset_strpad(type, H5T_STR_NULLPAD) >= 0
                    && H5Tset_cset(type, H5T_CSET_UTF8) >= 0
-                   && write_attribute(object, name, type, length == 0 ? "" : value) >= 0
+                   && write_attribute(object, name, type, H5Screate(H5S_SCALAR), length == 0 ? "" : value) >= 0
                  ? 0 : chdf5_fail("the attribute cannot be written");
   H5Tclose(type);
   return result;

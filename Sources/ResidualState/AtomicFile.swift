@@ -120,7 +120,9 @@ private struct Target {
     }
   }
 
-  /// Removes temporaries of this target that nobody holds a lock on. What cannot be removed is left: it harms no one.
+  /// Removes temporaries of this target that nobody holds a lock on.
+  ///
+  /// What cannot be removed is left: it harms no one.
   func sweepStaleTemporaries(_ calls: FileCalls) {
     guard let directory = opendir(folder) else { return }
     defer { closedir(directory) }

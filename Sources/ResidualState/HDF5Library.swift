@@ -29,8 +29,8 @@ enum HDF5Library {
     }
   }
 
-  /// The attribute that holds a dataset's checksum.
-  static let checksumAttribute = "residual_crc32c"
+  /// The attribute that holds a dataset's position in its state dict and its ``TensorChecksum``.
+  static let note = "residual_position_crc32c"
   /// The group at the root that holds what is not the model's.
   static let reservedGroup = "residual"
   /// The attribute that tells our reserved group from a model's module of that name.

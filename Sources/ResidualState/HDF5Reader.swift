@@ -52,13 +52,16 @@ struct HDF5Dataset: Sendable {
   let dtype: DataType
   let shape: [Int]
   let isBigEndian: Bool
+  let position: UInt32?
   let checksum: UInt32?
   let source: Source
 
   var byteCount: Int { shape.reduce(dtype.byteCount, *) }
 }
 
-/// A walk through a file's groups that describes and checks every dataset. Runs under the library's lock.
+/// A walk through a file's groups that describes and checks every dataset.
+///
+/// Runs under the library's lock.
 struct HDF5Survey: Sendable {
   private(set) var datasets: [HDF5Dataset] = []
   private(set) var groups: [String] = []
@@ -87,6 +90,7 @@ struct HDF5Survey: Sendable {
     try survey.readMetadata(of: root, as: "")
     try survey.walk(root, group: "", prefix: "", depth: 0)
     try survey.refuseOverlaps()
+    survey.restoreOrder()
     return survey
   }
 
@@ -205,7 +209,7 @@ struct HDF5Survey: Sendable {
           String(decoding: bytes, as: UTF8.self)
       }, Unmanaged.passUnretained(strings).toOpaque())
     try HDF5Library.check(result, .corrupt, "the attributes of \"/\(group)\" cannot be read", path: path)
-    if group.isEmpty, strings.values["keras_version"] != nil {
+    if group.isEmpty, chdf5_has_attribute(id, "keras_version") > 0 {
       throw error(
         .wrongFormat, "this is a Keras file: its names and layouts are not PyTorch's; export the weights from PyTorch")
     }
@@ -220,7 +224,7 @@ struct HDF5Survey: Sendable {
     }
     var description = chdf5_dataset()
     try HDF5Library.check(
-      chdf5_describe_dataset(id, HDF5Library.checksumAttribute, &description), .corrupt,
+      chdf5_describe_dataset(id, HDF5Library.note, &description), .corrupt,
       "\"\(key)\" cannot be described", key: key, path: path)
     try refuseUnsafe(description, key)
     guard let dtype = DataType(description.type) else {
@@ -236,7 +240,8 @@ struct HDF5Survey: Sendable {
     datasets.append(
       HDF5Dataset(
         group: group, key: key, dtype: dtype, shape: shape, isBigEndian: description.is_big_endian,
-        checksum: description.has_checksum ? description.checksum : nil,
+        position: description.has_note ? description.position : nil,
+        checksum: description.has_note ? description.checksum : nil,
         source: isDirect
           ? .contiguous(offset: Int(description.offset)) : .read(try read(id, dtype, shape, key))))
   }
@@ -290,6 +295,12 @@ struct HDF5Survey: Sendable {
     }
     try HDF5Library.check(result, .corrupt, "\"\(key)\" cannot be read", key: key, path: path)
     return tensor
+  }
+
+  /// Puts the tensors in the order they were written in, where the file is ours and says so.
+  private mutating func restoreOrder() {
+    guard datasets.allSatisfy({ $0.position != nil }) else { return }
+    datasets.sort { ($0.position ?? 0, $0.key) < ($1.position ?? 0, $1.key) }
   }
 
   /// Refuses tensors that share bytes: so all of them together are no larger than the file.

@@ -5,7 +5,7 @@ import Foundation
 /// Writes HDF5 files as h5py's `create_dataset` makes them: contiguous, little-endian, no filters, no times.
 ///
 /// libhdf5 writes the structures and reserves each tensor's bytes; the bytes themselves are then written straight to
-/// their offsets. Groups keep the order of their keys, which h5py follows.
+/// their offsets. A note on each tensor keeps its place and checksum.
 enum HDF5Writer {
   static func write(_ archive: HDF5Archive, to path: String, calls: FileCalls = .system) throws(StateError) {
     let entries = try entries(of: archive, path)
@@ -96,7 +96,9 @@ enum HDF5Writer {
   }
 }
 
-/// A file's structures, written, and where its tensors' bytes are to go. Runs under the library's lock.
+/// A file's structures, written, and where its tensors' bytes are to go.
+///
+/// Runs under the library's lock.
 struct HDF5Layout: Sendable {
   private(set) var offsets: [Int] = []
   private(set) var fileSize = 0
@@ -151,7 +153,8 @@ struct HDF5Layout: Sendable {
       try HDF5Library.check(
         chdf5_create_dataset(
           groups[entry.group] ?? root, entry.key, entry.tensor.dtype.chdf5, Int32(shape.count), shape,
-          HDF5Library.checksumAttribute, checksum, &offset), .writeFailed, "\"\(entry.name)\" cannot be written",
+          HDF5Library.note, UInt32(offsets.count), checksum, &offset), .writeFailed,
+        "\"\(entry.name)\" cannot be written",
         key: entry.key, path: path)
       offsets.append(Int(offset))
     }

@@ -64,7 +64,8 @@ typedef struct {
   bool exceeds_limit;  // there were more than the limit; the list holds the first
 } chdf5_link_list;
 
-// Lists a group's links: in the order they were made where the group keeps it, else by name. Opens none of them.
+// Lists a group's links in the order of their objects' addresses, which is nearly the order in which they were made: HDF5
+// itself keeps none by default. Opens none of them.
 int chdf5_list_links(chdf5_id group, size_t limit, chdf5_link_list *list);
 void chdf5_free_links(chdf5_link_list *list);
 
@@ -101,17 +102,19 @@ typedef struct {
   uint64_t stored_bytes;    // that the file keeps for it
   bool has_offset;
   uint64_t offset;          // from the file's start, of a contiguous dataset's bytes
-  bool has_checksum;
-  uint32_t checksum;
+  bool has_note;
+  uint32_t position;        // our own note: the dataset's place in its state dict
+  uint32_t checksum;        // and its bytes' checksum
 } chdf5_dataset;
 
-// Describes a dataset without reading its elements.
-int chdf5_describe_dataset(chdf5_id dataset, const char *checksum_attribute, chdf5_dataset *description);
+// Describes a dataset without reading its elements; of a virtual one no more than its layout. Our own note is an
+// attribute: position and checksum, as uint32.
+int chdf5_describe_dataset(chdf5_id dataset, const char *note, chdf5_dataset *description);
 
 // Reads a dataset's elements as the file has them, in its byte order. `count` is the buffer's size and must be exact.
 int chdf5_read_dataset(chdf5_id dataset, void *bytes, size_t count);
 
-// Calls `each` for every attribute of an object that is one string.
+// Calls `each` for every attribute of an object that is one string of fixed length.
 typedef void (*chdf5_attribute_function)(void *context, const char *name, const char *value, size_t length);
 int chdf5_for_each_string(chdf5_id object, chdf5_attribute_function each, void *context);
 
@@ -120,14 +123,14 @@ int chdf5_has_attribute(chdf5_id object, const char *name);
 
 // MARK: Writing
 
-// Creates a group that keeps the order of its links.
+// Creates a group.
 int chdf5_create_group(chdf5_id parent, const char *name, chdf5_id *group);
 
 // Creates a contiguous little-endian dataset, reserves its bytes in the file without writing them, and gives their
 // offset (0 where there are none). `shape` may be NULL where `rank` is 0.
 int chdf5_create_dataset(
-  chdf5_id group, const char *name, chdf5_type type, int rank, const uint64_t *shape, const char *checksum_attribute,
-  uint32_t checksum, uint64_t *offset);
+  chdf5_id group, const char *name, chdf5_type type, int rank, const uint64_t *shape, const char *note,
+  uint32_t position, uint32_t checksum, uint64_t *offset);
 
 // Gives an object an attribute that is one UTF-8 string of a fixed length.
 int chdf5_write_string(chdf5_id object, const char *name, const char *value, size_t length);
