@@ -27,16 +27,19 @@ import Testing
     }
   }
 
+  /// Every place of a small file, some of a larger one.
+  private func step(_ bytes: [UInt8]) -> Int { bytes.count < 2500 ? 1 : 7 }
+
   @Test(arguments: names) func everyTruncationThrows(_ name: String) throws {
     let bytes = try FormatFixtures.bytes(name)
-    for length in 0..<bytes.count {
+    for length in stride(from: 0, to: bytes.count, by: step(bytes)) {
       #expect(try !readsOrThrows(Array(bytes[..<length]), name), "cut at \(length)")
     }
   }
 
   @Test(arguments: names) func noFlippedBitCrashes(_ name: String) throws {
     let bytes = try FormatFixtures.bytes(name)
-    for index in bytes.indices {
+    for index in stride(from: 0, to: bytes.count, by: step(bytes)) {
       var damaged = bytes
       damaged[index] ^= 1 << (index % 8)
       _ = try readsOrThrows(damaged, name)
@@ -47,7 +50,7 @@ import Testing
     let bytes = try FormatFixtures.bytes(name)
     let archive = try ZipArchive(InputFile(FormatFixtures.path(name)))
     var checked = 0
-    for entry in archive.entries.values where entry.name.contains("data/") || entry.name.hasSuffix(".npy") {
+    for entry in archive.entries.values where entry.name.hasPrefix("zip/data/") || entry.name.hasSuffix(".npy") {
       for index in entry.dataOffset..<entry.dataEnd {
         var damaged = bytes
         damaged[index] ^= 0x10
