@@ -6,7 +6,8 @@ import Testing
 /// Every reader on files that lost their end or a bit: an error or tensors, never a crash.
 @Suite struct FormatCorruptionTests {
   static let names = [
-    "all.safetensors", "zip.pth", "legacy.pth", "nested.pth", "training.pth", "deflated.pth", "all.npz", "compressed.npz",
+    "all.safetensors", "zip.pth", "legacy.pth", "nested.pth", "training.pth", "deflated.pth", "all.npz",
+    "compressed.npz",
     "orders.npz",
   ]
 

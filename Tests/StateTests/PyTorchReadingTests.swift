@@ -52,7 +52,9 @@ import Testing
     #expect(groups.first?["params"] == .list([.int(0), .int(1)]))
     #expect(groups.first?["maximize"] == .bool(false))
     #expect(groups.first?["foreach"] == PickleValue.none)
-    #expect(value["scheduler"]?["milestones"] == .dictionary([.init(key: .int(1), value: .int(1)), .init(key: .int(3), value: .int(1))]))
+    #expect(
+      value["scheduler"]?["milestones"]
+        == .dictionary([.init(key: .int(1), value: .int(1)), .init(key: .int(3), value: .int(1))]))
     #expect(try read("training.pth").keys == ["weight", "bias"])
   }
 
