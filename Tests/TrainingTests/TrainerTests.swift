@@ -204,7 +204,7 @@ struct TrainerTests {
     }
   }
 
-  @Test("Images that do not fit the model are refused at the start, those of the test phase too", arguments: Misfit.allCases)
+  @Test("Images that do not fit the model are refused at the start, test images too", arguments: Misfit.allCases)
   func misfit(what: Misfit) throws {
     let model = smallCNN()
     let before = model.stateDict()
