@@ -34,7 +34,9 @@ struct Command {
     #expect(output.hasSuffix("\n"), sourceLocation: sourceLocation)
     return try output.split(separator: "\n").map { line in
       let object = try JSONSerialization.jsonObject(with: Data(line.utf8)) as? [String: Any]
-      return JSON(fields: try #require(object, "\(line)", sourceLocation: sourceLocation))
+      return JSON(
+        fields: try #require(object, "\(line)", sourceLocation: sourceLocation),
+        numbers: try JSONDecoder().decode([String: JSON.Number].self, from: Data(line.utf8)))
     }
   }
 
@@ -57,13 +59,21 @@ struct Command {
 /// A JSON object with its fields' types checked as they are read.
 struct JSON {
   let fields: [String: Any]
+  /// The numbers to the last bit, which JSONSerialization does not give.
+  fileprivate let numbers: [String: Number]
+
+  fileprivate struct Number: Decodable {
+    let value: Double?
+
+    init(from decoder: any Decoder) throws { value = try? decoder.singleValueContainer().decode(Double.self) }
+  }
 
   var keys: Set<String> { Set(fields.keys) }
 
   subscript(key: String) -> String? { fields[key] as? String }
 
   func number(_ key: String, sourceLocation: SourceLocation = #_sourceLocation) throws -> Double {
-    try #require(fields[key] as? NSNumber, "\(key) in \(fields)", sourceLocation: sourceLocation).doubleValue
+    try #require(numbers[key]?.value, "\(key) in \(fields)", sourceLocation: sourceLocation)
   }
 
   func integer(_ key: String, sourceLocation: SourceLocation = #_sourceLocation) throws -> Int {
