@@ -60,8 +60,8 @@ typedef struct {
   size_t tile_count, tile, tile_end;
   bool accumulate;
   size_t row, row_end;  // the block of output rows
-  size_t run_count;
-  rk_stretch runs[BLOCK_ROWS];
+  size_t stretch_count;
+  rk_stretch stretches[BLOCK_ROWS];
   _Alignas(64) float packed[BLOCK_ROWS * RK_PANEL];
 } task;
 
@@ -77,8 +77,8 @@ static void multiply_tiles(const task *t, const float *b, size_t b_stride, size_
     rk_tile tile = {
         .rows = rows,
         .columns = columns,
-        .stretches = t->runs,
-        .stretch_count = t->run_count,
+        .stretches = t->stretches,
+        .stretch_count = t->stretch_count,
         .a = t->grad_output + channel,
         .a_stride = (ptrdiff_t)s->out_channels,
         .b = b,
@@ -91,41 +91,16 @@ static void multiply_tiles(const task *t, const float *b, size_t b_stride, size_
   }
 }
 
-// Output positions whose window meets data with a tap.
-typedef struct {
-  size_t top, bottom, left, right;
-} area;
-
-static area area_of(const rk_conv2d *s, size_t tap) {
-  area a;
-  rk_axis height = rk_height_axis(s, false), width = rk_width_axis(s, false);
-  rk_tap_range(&height, tap / s->kernel_width, &a.top, &a.bottom);
-  rk_tap_range(&width, tap % s->kernel_width, &a.left, &a.right);
-  return a;
-}
-
-static bool is_empty(area a) { return a.top >= a.bottom || a.left >= a.right; }
-
-// The output rows of the block that meet data with the tap: fills t->runs with their offsets in the output gradient (a)
-// and in the input (b).
-static void find_runs(task *t, size_t tap) {
-  const rk_conv2d *s = t->shape;
-  area a = area_of(s, tap);
-  size_t kh = tap / s->kernel_width, kw = tap % s->kernel_width, line = s->out_width * s->batch;
-  t->run_count = 0;
-  for (size_t oh = maximum(a.top, t->row / line); oh < a.bottom && oh * line < t->row_end; oh++) {
-    size_t row = maximum(oh * line + a.left * s->batch, t->row);
-    size_t end = minimum(oh * line + a.right * s->batch, t->row_end);
-    size_t h = oh * s->stride_height + kh - s->padding_height;
-    size_t n = row % s->batch, w = row % line / s->batch * s->stride_width + kw - s->padding_width;
-    while (row < end) {
-      size_t length = s->stride_width == 1 ? end - row : minimum(end - row, s->batch - n);
-      size_t from = ((h * s->width + w) * s->batch + n) * s->in_channels;
-      t->runs[t->run_count++] = (rk_stretch){(ptrdiff_t)(row * s->out_channels), (ptrdiff_t)from, length};
-      row += length;
-      n = 0;
-      w += s->stride_width;
-    }
+// The stretches of the block that meet data with the tap; their offset in B is that of channel 0 of the input row.
+static void find_stretches(task *t, size_t tap) {
+  rk_run runs[BLOCK_ROWS];
+  t->stretch_count = rk_find_runs(t->shape, tap, t->row, t->row_end, runs);
+  for (size_t r = 0; r < t->stretch_count; r++) {
+    t->stretches[r] = (rk_stretch){
+        .a = (ptrdiff_t)(runs[r].output_row * t->shape->out_channels),
+        .b = (ptrdiff_t)(runs[r].input_row * t->shape->in_channels),
+        .depth = runs[r].count,
+    };
   }
 }
 
@@ -133,22 +108,22 @@ static void find_runs(task *t, size_t tap) {
 static void multiply_tap(task *t, size_t tap, size_t channel) {
   const rk_conv2d *s = t->shape;
   size_t columns = minimum(s->in_channels - channel, RK_PANEL);
-  find_runs(t, tap);
-  if (t->run_count == 0) return;
+  find_stretches(t, tap);
+  if (t->stretch_count == 0) return;
   const float *b = t->input + channel;
   size_t b_stride = s->in_channels;
   if (columns % WHOLE_COLUMNS != 0) {
     size_t row = 0;
-    for (size_t r = 0; r < t->run_count; r++) {
-      t->kernels->copy(b + t->runs[r].b, s->in_channels, columns, t->runs[r].depth, t->packed + row * RK_PANEL);
-      t->runs[r].b = (ptrdiff_t)(row * RK_PANEL);
-      row += t->runs[r].depth;
+    for (size_t r = 0; r < t->stretch_count; r++) {
+      t->kernels->copy(b + t->stretches[r].b, s->in_channels, columns, t->stretches[r].depth, t->packed + row * RK_PANEL);
+      t->stretches[r].b = (ptrdiff_t)(row * RK_PANEL);
+      row += t->stretches[r].depth;
     }
     b = t->packed;
     b_stride = RK_PANEL;
   }
-  area a = area_of(s, tap);
-  bool begun = (a.top * s->out_width + a.left) * s->batch < t->row;
+  rk_area area = rk_tap_area(s, tap);
+  bool begun = (area.top * s->out_width + area.left) * s->batch < t->row;
   multiply_tiles(t, b, b_stride, tap * s->in_channels + channel, columns, t->accumulate || begun);
 }
 
@@ -180,15 +155,15 @@ static void multiply_gathered(task *t, size_t column) {
   for (size_t c = column, next; c < column + columns; c = next) {
     size_t tap = c / s->in_channels;
     next = minimum((tap + 1) * s->in_channels, column + columns);
-    find_runs(t, tap);
-    for (size_t r = 0; r < t->run_count; r++) {
-      size_t row = (size_t)t->runs[r].a / s->out_channels - t->row;
-      gather_pieces(t->input + t->runs[r].b + c % s->in_channels, s->in_channels, next - c, t->runs[r].depth,
+    find_stretches(t, tap);
+    for (size_t r = 0; r < t->stretch_count; r++) {
+      size_t row = (size_t)t->stretches[r].a / s->out_channels - t->row;
+      gather_pieces(t->input + t->stretches[r].b + c % s->in_channels, s->in_channels, next - c, t->stretches[r].depth,
                     t->packed + row * RK_PANEL + c - column);
     }
   }
-  t->runs[0] = (rk_stretch){(ptrdiff_t)(t->row * s->out_channels), 0, t->row_end - t->row};
-  t->run_count = 1;
+  t->stretches[0] = (rk_stretch){(ptrdiff_t)(t->row * s->out_channels), 0, t->row_end - t->row};
+  t->stretch_count = 1;
   multiply_tiles(t, t->packed, RK_PANEL, column, columns, t->accumulate || t->row > 0);
 }
 
@@ -198,7 +173,7 @@ static void clear_unmet_taps(const task *t, const partition *part, size_t first,
   for (size_t o = tile_channel(t, t->tile); o < tile_channel(t, t->tile_end); o++) {
     for (size_t unit = first; unit < end; unit++) {
       size_t tap = unit / part->panels, channel = unit % part->panels * RK_PANEL;
-      if (!is_empty(area_of(s, tap))) continue;
+      if (!rk_area_is_empty(rk_tap_area(s, tap))) continue;
       memset(t->grad_weight + o * filter_count(s) + tap * s->in_channels + channel, 0,
              minimum(s->in_channels - channel, RK_PANEL) * sizeof(float));
     }

@@ -21,7 +21,7 @@ const rk_microkernels *rk_microkernels_current(void) {
   }
 }
 
-static void store_row(const rk_tile *tile, size_t row, const float sum[RK_PANEL]) {
+void rk_store_row_portable(const rk_tile *tile, size_t row, const float sum[RK_PANEL]) {
   for (size_t c = 0; c < tile->columns; c++) {
     size_t at = tile->c_rows[row] + c;
     float x = sum[c];
@@ -42,7 +42,7 @@ static void multiply_row(const rk_tile *tile, size_t row, const float *first_a, 
       for (size_t c = 0; c < columns; c++) sum[c] += *a * b[c];
     }
   }
-  store_row(tile, row, sum);
+  rk_store_row_portable(tile, row, sum);
 }
 
 static void by_rows(const rk_tile *tile) {

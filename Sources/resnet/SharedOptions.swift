@@ -20,6 +20,20 @@ struct NetworkOptions: ParsableArguments {
   }
 }
 
+/// How a file of weights is read.
+struct WeightsOptions: ParsableArguments {
+  @Option(help: ArgumentHelp("Take this off the front of the file's keys, such as module.", valueName: "prefix"))
+  var stripPrefix: String?
+  @Flag(help: "Read compressed HDF5 files too; only from someone you trust.") var allowFilters = false
+  @Flag(help: "Convert other floating-point types to float32.") var cast = false
+
+  func read(_ path: String) throws -> StateDict {
+    try StateDict(contentsOf: path, options: .init(allowingFilters: allowFilters))
+  }
+
+  var loading: LoadOptions { LoadOptions(strippingPrefix: stripPrefix, casting: cast) }
+}
+
 /// Which images, and how their pixels become numbers.
 struct ImageOptions: ParsableArguments {
   @Option(help: "mnist, fashion-mnist, or a folder of IDX files or CIFAR-10 batches.") var data = "mnist"
