@@ -185,11 +185,11 @@ static int describe_filters(hid_t creation, chdf5_dataset *d) {
   return 0;
 }
 
-static int describe_chunks(hid_t creation, chdf5_dataset *d, size_t element_bytes) {
+static int describe_chunks(hid_t creation, chdf5_dataset *d) {
   hsize_t dims[H5S_MAX_RANK];
   int rank = H5Pget_chunk(creation, H5S_MAX_RANK, dims);
   if (rank < 0) return -1;
-  d->chunk_bytes = element_bytes;
+  d->chunk_bytes = sizeof(double);  // no element that is read is larger
   for (int i = 0; i < rank; i++)
     if (__builtin_mul_overflow(d->chunk_bytes, dims[i], &d->chunk_bytes)) return -1;
   return 0;
@@ -206,11 +206,11 @@ static int describe_storage(hid_t dataset, chdf5_dataset *d) {
     case H5D_VIRTUAL: d->layout = CHDF5_VIRTUAL; break;
     default: d->layout = CHDF5_OTHER_LAYOUT; break;
   }
-  // A virtual dataset's size is found by opening other files: it is refused before that.
+  // A virtual dataset's shape and size are found by opening other files: nothing more is asked of one.
   if (d->layout == CHDF5_COMPACT || d->layout == CHDF5_CONTIGUOUS || d->layout == CHDF5_CHUNKED) {
     d->external_files = H5Pget_external_count(creation);
     if (d->external_files < 0 || describe_filters(creation, d) < 0) result = -1;
-    if (d->layout == CHDF5_CHUNKED && describe_chunks(creation, d, 8) < 0) result = -1;
+    if (d->layout == CHDF5_CHUNKED && describe_chunks(creation, d) < 0) result = -1;
     d->stored_bytes = H5Dget_storage_size(dataset);
   }
   if (d->layout == CHDF5_CONTIGUOUS && d->external_files == 0) {
@@ -224,9 +224,10 @@ static int describe_storage(hid_t dataset, chdf5_dataset *d) {
 }
 
 int chdf5_describe_dataset(chdf5_id dataset, const char *note, chdf5_dataset *d) {
-  *d = (chdf5_dataset){.type = CHDF5_OTHER_TYPE};
-  if (describe_type(dataset, d) < 0 || describe_space(dataset, d) < 0 || describe_storage(dataset, d) < 0
-      || read_note(dataset, note, d) < 0)
+  *d = (chdf5_dataset){.type = CHDF5_OTHER_TYPE, .type_name = ""};
+  if (describe_storage(dataset, d) < 0) return chdf5_fail("the dataset's storage cannot be described");
+  if (d->layout == CHDF5_VIRTUAL || d->layout == CHDF5_OTHER_LAYOUT) return 0;
+  if (describe_type(dataset, d) < 0 || describe_space(dataset, d) < 0 || read_note(dataset, note, d) < 0)
     return chdf5_fail("the dataset cannot be described");
   return 0;
 }

@@ -74,10 +74,10 @@ chdf5_type chdf5_classify(hid_t type, bool *is_big_endian, const char **name) {
   H5T_class_t class = H5Tget_class(type);
   *name = class_name(class);
   *is_big_endian = false;
-  // NumPy has no bfloat16, so h5py writes ml_dtypes.bfloat16 as two opaque bytes in the machine's order.
+  // NumPy has no bfloat16, so h5py writes ml_dtypes.bfloat16 as two opaque bytes, with an empty tag or one of its own.
   if (class == H5T_OPAQUE) {
     char *tag = H5Tget_tag(type);
-    bool from_numpy = tag && strncmp(tag, "NUMPY:", 6) == 0;
+    bool from_numpy = tag && (*tag == '\0' || strncmp(tag, "NUMPY:", 6) == 0);
     H5free_memory(tag);
     return from_numpy && H5Tget_size(type) == 2 ? CHDF5_BFLOAT16 : CHDF5_OTHER_TYPE;
   }

@@ -23,21 +23,25 @@ bool rk_conv2d_bf16_supported(const rk_conv2d *shape) {
 static rk_product product_of_pairs(const rk_conv2d *shape, bool gradient) {
   rk_product product = rk_product_of(shape, gradient);
   product.depth /= 2;
+  product.depth_multiple = RK_BF16_GROUP;
+  product.tile_rows = RK_BF16_ROWS;
   return product;
 }
 
 static size_t tap_count(const rk_product *p) { return p->height.kernel * p->width.kernel; }
+// Pairs of a packed matrix, padding included.
+static size_t padded_depth(const rk_product *p) { return divide_up(p->depth, RK_BF16_GROUP) * RK_BF16_GROUP; }
+
 static size_t matrix_count(const rk_product *p) { return divide_up(p->columns, RK_PANEL) * tap_count(p); }
 
 size_t rk_conv2d_bf16_packed_count(const rk_conv2d *shape, rk_pack pack) {
   rk_product p = product_of_pairs(shape, pack == RK_PACK_BACKWARD_INPUT);
-  return matrix_count(&p) * p.depth * RK_PANEL * 2;
+  return matrix_count(&p) * padded_depth(&p) * RK_PANEL * 2;
 }
 
 size_t rk_conv2d_bf16_pack_tasks(const rk_conv2d *shape, rk_pack pack) {
-  size_t matrices = rk_conv2d_bf16_packed_count(shape, pack) / (2 * RK_PANEL);
   rk_product p = product_of_pairs(shape, pack == RK_PACK_BACKWARD_INPUT);
-  size_t tasks = matrices * RK_PANEL / TASK_PAIRS;
+  size_t tasks = matrix_count(&p) * padded_depth(&p) * RK_PANEL / TASK_PAIRS;
   return tasks < 1 ? 1 : minimum(tasks, matrix_count(&p));
 }
 
@@ -71,19 +75,21 @@ void rk_conv2d_bf16_pack(const rk_conv2d *shape, rk_pack pack, const float *weig
   for (size_t m = matrices * task / tasks; m < matrices * (task + 1) / tasks; m++) {
     size_t column = m / tap_count(&p) * RK_PANEL, columns = minimum(p.columns - column, RK_PANEL);
     const float *tap = weight + m % tap_count(&p) * shape->out_channels * stride;
-    uint16_t *out = packed + m * p.depth * RK_PANEL * 2;
+    uint16_t *out = packed + m * padded_depth(&p) * RK_PANEL * 2;
     if (pack == RK_PACK_FORWARD) {
       pack_forward(tap + column * stride, stride, columns, p.depth, (float *)out);
     } else {
       pack_gradient(tap + column, stride, columns, p.depth, out);
     }
+    size_t padding = padded_depth(&p) - p.depth;
+    memset(out + p.depth * RK_PANEL * 2, 0, padding * RK_PANEL * 2 * sizeof(uint16_t));
   }
 }
 
 static void run(const rk_product *product, const uint16_t *source, const uint16_t *packed, const rk_epilogue *epilogue,
                 bool accumulate, float *result, size_t task) {
   uint64_t state = rk_denormals_flush(true);
-  rk_product_run(product, rk_microkernels_bf16_current(), (const float *)source, (const float *)packed, epilogue,
+  rk_product_run(product, rk_bf16_by_rows_current(), (const float *)source, (const float *)packed, epilogue,
                  accumulate, result, task);
   rk_denormals_restore(state);
 }

@@ -1,7 +1,7 @@
-// The weight gradient: for each tap, the product of the transposed output gradient and the input rows that the tap meets.
+// The weight gradient: for each tap, the product of the transposed output gradient and the input rows that it meets.
 //
-// Output rows are taken in blocks, so that a block of both operands stays in the cache while every tile of the task adds
-// it to its part of the result; partial sums are added up in the order of the blocks.
+// Output rows are taken in blocks, so that a block of both operands stays in the cache while every tile of the task
+// adds it to its part of the result; partial sums are added up in the order of the blocks.
 #include <string.h>
 
 #include "conv2d_windows.h"
@@ -117,9 +117,10 @@ static void multiply_tap(task *t, size_t tap, size_t channel) {
   if (columns % WHOLE_COLUMNS != 0) {
     size_t row = 0;
     for (size_t r = 0; r < t->stretch_count; r++) {
-      t->kernels->copy(b + t->stretches[r].b, s->in_channels, columns, t->stretches[r].depth, t->packed + row * RK_PANEL);
-      t->stretches[r].b = (ptrdiff_t)(row * RK_PANEL);
-      row += t->stretches[r].depth;
+      rk_stretch *stretch = &t->stretches[r];
+      t->kernels->copy(b + stretch->b, s->in_channels, columns, stretch->depth, t->packed + row * RK_PANEL);
+      stretch->b = (ptrdiff_t)(row * RK_PANEL);
+      row += stretch->depth;
     }
     b = t->packed;
     b_stride = RK_PANEL;

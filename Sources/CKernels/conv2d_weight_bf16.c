@@ -1,5 +1,6 @@
 // The weight gradient with bfloat16 operands: as in conv2d_weight.c, but the sum runs over pairs of rows, which lie
-// apart in memory. Both operands are packed, block by block, as interleaved rows.
+// apart in memory. Both operands are packed, block by block: the input as interleaved rows, the output gradient
+// transposed, so that a row is a channel.
 #include <string.h>
 
 #include "conv2d_bf16.h"
@@ -8,10 +9,11 @@
 #include "microkernel_bf16.h"
 
 enum {
-  // A run of an odd number of rows ends in half a pair, so a block may hold as many pairs as rows.
+  // An odd row at the end of a run is half a pair, so a block may hold as many pairs as rows.
   BLOCK_ROWS = 256,
-  MOST_TILES = 19,
-  MOST_CHANNELS = MOST_TILES * RK_TILE_ROWS,
+  CHUNK = RK_PANEL,  // pairs that are transposed together
+  MOST_TILES = 8,
+  MOST_CHANNELS = MOST_TILES * RK_BF16_ROWS,
   TASK_WORK = 1 << 22,
   MOST_TASKS = 16,
 };
@@ -20,13 +22,13 @@ static size_t minimum(size_t a, size_t b) { return a < b ? a : b; }
 static size_t maximum(size_t a, size_t b) { return a > b ? a : b; }
 static size_t divide_up(size_t a, size_t b) { return (a + b - 1) / b; }
 
-// `units` are a tap and a panel of input channels, `tiles` at most 14 output channels; a task is one group of either.
+// `units` are a tap and a panel of input channels, `tiles` at most 32 output channels; a task is one group of either.
 typedef struct {
   size_t panels, units, tiles, unit_groups, tile_groups;
 } partition;
 
 static partition partition_of(const rk_conv2d *s) {
-  partition part = {.tiles = divide_up(s->out_channels, RK_TILE_ROWS)};
+  partition part = {.tiles = divide_up(s->out_channels, RK_BF16_ROWS)};
   part.panels = divide_up(s->in_channels, RK_PANEL);
   part.units = part.panels * s->kernel_height * s->kernel_width;
   size_t work = s->out_height * s->out_width * s->batch * part.units * RK_PANEL * s->out_channels;
@@ -41,82 +43,109 @@ size_t rk_conv2d_bf16_backward_weight_tasks(const rk_conv2d *shape) {
   return part.unit_groups * part.tile_groups;
 }
 
+// Two output rows that meet the same tap, one after the other, or one alone.
+typedef struct {
+  size_t output_row, input_row;
+  bool single;
+} row_pair;
+
 typedef struct {
   const rk_conv2d *shape;
-  const rk_microkernels *kernels;
+  rk_microkernel *by_rows;
   const uint16_t *input, *grad_output;
   float *grad_weight;
   size_t tile_count, tile, tile_end;
   bool accumulate;
   // The block at hand, of one tap.
-  size_t row, row_end, run_count, pairs;
-  rk_run runs[BLOCK_ROWS];
-  uint16_t a[BLOCK_ROWS * MOST_CHANNELS * 2];
-  _Alignas(64) uint16_t b[BLOCK_ROWS * RK_PANEL * 2];
+  size_t row, row_end, pair_count;
+  row_pair pairs[BLOCK_ROWS];
+  _Alignas(64) float a[BLOCK_ROWS * MOST_CHANNELS];  // chunks of [channels][CHUNK] pairs
+  _Alignas(64) float b[BLOCK_ROWS * RK_PANEL];       // [pairs][RK_PANEL]
 } task;
 
 static size_t tile_channel(const task *t, size_t tile) { return t->shape->out_channels * tile / t->tile_count; }
 
-// Interleaves rows of `channels` values, `stride` apart, two by two: `width` pairs a row, padded with zeros.
-static uint16_t *interleave(const uint16_t *x, size_t stride, size_t rows, size_t channels, size_t width,
-                            uint16_t *out) {
-  for (size_t k = 0; k < rows; k += 2, x += 2 * stride, out += 2 * width) {
-    if (k + 1 < rows) {
-      for (size_t c = 0; c < channels; c++) {
-        out[2 * c] = x[c];
-        out[2 * c + 1] = x[stride + c];
-      }
-    } else {
-      for (size_t c = 0; c < channels; c++) {
-        out[2 * c] = x[c];
-        out[2 * c + 1] = 0;
-      }
+// Interleaves two rows (the second zero if `single`) of `count` channels as pairs, and pads with zeros up to `width`.
+static void interleave(const uint16_t *x, size_t stride, bool single, size_t count, size_t width, uint16_t *out) {
+  if (single) {
+    for (size_t c = 0; c < count; c++) {
+      out[2 * c] = x[c];
+      out[2 * c + 1] = 0;
     }
-    memset(out + 2 * channels, 0, (width - channels) * 2 * sizeof(uint16_t));
+  } else {
+    for (size_t c = 0; c < count; c++) {
+      out[2 * c] = x[c];
+      out[2 * c + 1] = x[stride + c];
+    }
   }
-  return out;
+  memset(out + 2 * count, 0, (width - count) * 2 * sizeof(uint16_t));
 }
 
-static void pack_tap(task *t, size_t tap) {
-  const rk_conv2d *s = t->shape;
-  size_t channel = tile_channel(t, t->tile), channels = tile_channel(t, t->tile_end) - channel;
-  t->run_count = rk_find_runs(s, tap, t->row, t->row_end, t->runs);
-  t->pairs = 0;
-  uint16_t *out = t->a;
-  for (size_t r = 0; r < t->run_count; r++) {
-    out = interleave(t->grad_output + t->runs[r].output_row * s->out_channels + channel, s->out_channels,
-                     t->runs[r].count, channels, channels, out);
-    t->pairs += divide_up(t->runs[r].count, 2);
+static void find_pairs(task *t, size_t tap) {
+  rk_run runs[BLOCK_ROWS];
+  size_t run_count = rk_find_runs(t->shape, tap, t->row, t->row_end, runs);
+  t->pair_count = 0;
+  for (size_t r = 0; r < run_count; r++) {
+    for (size_t k = 0; k < runs[r].count; k += 2) {
+      t->pairs[t->pair_count++] = (row_pair){runs[r].output_row + k, runs[r].input_row + k, k + 1 == runs[r].count};
+    }
   }
+}
+
+static void pack_output_gradient(task *t) {
+  size_t channels = t->shape->out_channels, first = tile_channel(t, t->tile);
+  size_t width = tile_channel(t, t->tile_end) - first;
+  for (size_t pair = 0; pair < t->pair_count; pair += CHUNK) {
+    _Alignas(64) float rows[CHUNK * MOST_CHANNELS];
+    size_t count = minimum(t->pair_count - pair, CHUNK);
+    for (size_t k = 0; k < count; k++) {
+      const row_pair *p = &t->pairs[pair + k];
+      interleave(t->grad_output + p->output_row * channels + first, channels, p->single, width, width,
+                 (uint16_t *)(rows + k * width));
+    }
+    rk_microkernels_current()->transpose(rows, width, count, width, t->a + pair * width);
+  }
+}
+
+static void pack_input(task *t, size_t channel, size_t columns) {
+  size_t channels = t->shape->in_channels;
+  for (size_t k = 0; k < t->pair_count; k++) {
+    const row_pair *p = &t->pairs[k];
+    interleave(t->input + p->input_row * channels + channel, channels, p->single, columns, RK_PANEL,
+               (uint16_t *)(t->b + k * RK_PANEL));
+  }
+  size_t padded = divide_up(t->pair_count, RK_BF16_GROUP) * RK_BF16_GROUP;
+  memset(t->b + t->pair_count * RK_PANEL, 0, (padded - t->pair_count) * RK_PANEL * sizeof(float));
 }
 
 static void multiply_unit(task *t, size_t tap, size_t channel) {
   const rk_conv2d *s = t->shape;
   size_t columns = minimum(s->in_channels - channel, RK_PANEL);
-  uint16_t *out = t->b;
-  for (size_t r = 0; r < t->run_count; r++) {
-    out = interleave(t->input + t->runs[r].input_row * s->in_channels + channel, s->in_channels, t->runs[r].count,
-                     columns, RK_PANEL, out);
-  }
   size_t first = tile_channel(t, t->tile), width = tile_channel(t, t->tile_end) - first;
-  const rk_stretch stretch = {0, 0, t->pairs};
+  pack_input(t, channel, columns);
+  rk_stretch stretches[BLOCK_ROWS / CHUNK];
+  size_t stretch_count = 0;
+  for (size_t pair = 0; pair < t->pair_count; pair += CHUNK) {
+    size_t depth = divide_up(minimum(t->pair_count - pair, CHUNK), RK_BF16_GROUP) * RK_BF16_GROUP;
+    stretches[stretch_count++] = (rk_stretch){(ptrdiff_t)(pair * width), (ptrdiff_t)(pair * RK_PANEL), depth};
+  }
   for (size_t k = t->tile; k < t->tile_end; k++) {
-    size_t o = tile_channel(t, k), rows = tile_channel(t, k + 1) - o, c_rows[RK_TILE_ROWS];
+    size_t o = tile_channel(t, k), rows = tile_channel(t, k + 1) - o, c_rows[RK_BF16_ROWS];
     for (size_t r = 0; r < rows; r++) c_rows[r] = r * s->in_channels;
     rk_tile tile = {
         .rows = rows,
         .columns = columns,
-        .stretches = &stretch,
-        .stretch_count = 1,
-        .a = (const float *)t->a + (o - first),
-        .a_stride = (ptrdiff_t)width,
-        .b = (const float *)t->b,
+        .stretches = stretches,
+        .stretch_count = stretch_count,
+        .a = t->a + (o - first) * CHUNK,
+        .a_stride = CHUNK,
+        .b = t->b,
         .b_stride = RK_PANEL,
         .c = t->grad_weight + (tap * s->out_channels + o) * s->in_channels + channel,
         .c_rows = c_rows,
         .accumulate = t->accumulate || t->row > 0,
     };
-    t->kernels->by_columns(&tile);
+    t->by_rows(&tile);
   }
 }
 
@@ -127,7 +156,7 @@ void rk_conv2d_bf16_backward_weight(const rk_conv2d *shape, const uint16_t *inpu
   size_t first = part.units * unit_group / part.unit_groups, end = part.units * (unit_group + 1) / part.unit_groups;
   task t;
   t.shape = shape;
-  t.kernels = rk_microkernels_bf16_current();
+  t.by_rows = rk_bf16_by_rows_current();
   t.input = input;
   t.grad_output = grad_output;
   t.grad_weight = grad_weight;
@@ -140,9 +169,12 @@ void rk_conv2d_bf16_backward_weight(const rk_conv2d *shape, const uint16_t *inpu
   for (t.row = 0; t.row < rows; t.row = t.row_end) {
     t.row_end = minimum(t.row + BLOCK_ROWS, rows);
     for (size_t unit = first; unit < end; unit++) {
-      if (unit == first || unit % part.panels == 0) pack_tap(&t, unit / part.panels);
+      if (unit == first || unit % part.panels == 0) {
+        find_pairs(&t, unit / part.panels);
+        pack_output_gradient(&t);
+      }
       // The first block also writes the zeros of taps that have not met data.
-      if (t.pairs > 0 || (t.row == 0 && !accumulate)) {
+      if (t.pair_count > 0 || (t.row == 0 && !accumulate)) {
         multiply_unit(&t, unit / part.panels, unit % part.panels * RK_PANEL);
       }
     }

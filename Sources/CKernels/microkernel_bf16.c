@@ -6,19 +6,19 @@
 
 #include "cpu.h"
 
-const rk_microkernels *rk_microkernels_bf16_current(void) {
+rk_microkernel *rk_bf16_by_rows_current(void) {
   switch (rk_isa_current()) {
 #if defined(__x86_64__)
   case RK_ISA_AVX512:
-    return __builtin_cpu_supports("avx512bf16") ? &rk_microkernels_bf16_avx512 : &rk_microkernels_bf16_avx2;
+    return rk_amx_available() ? rk_bf16_by_rows_amx : rk_bf16_by_rows_avx2;
   case RK_ISA_AVX2:
-    return &rk_microkernels_bf16_avx2;
+    return rk_bf16_by_rows_avx2;
 #elif defined(__aarch64__)
   case RK_ISA_NEON:
-    return &rk_microkernels_bf16_neon;
+    return rk_bf16_by_rows_neon;
 #endif
   default:
-    return &rk_microkernels_bf16_portable;
+    return rk_bf16_by_rows_portable;
   }
 }
 
@@ -31,31 +31,32 @@ static float as_float(uint32_t bits) {
 // The product is exact in double, and a sum rounded to double first and to float then is rounded as if only once.
 static float multiply_add(float a, float b, float sum) { return (float)((double)a * (double)b + (double)sum); }
 
-static float add_pair(const float *a, const float *b, float sum) {
-  uint32_t x, y;
-  memcpy(&x, a, sizeof x);
-  memcpy(&y, b, sizeof y);
-  sum = multiply_add(as_float(x & 0xffff0000), as_float(y & 0xffff0000), sum);
-  return multiply_add(as_float(x << 16), as_float(y << 16), sum);
-}
-
-static void multiply_row(const rk_tile *tile, size_t row, const float *first_a, ptrdiff_t a_step) {
-  float sum[RK_PANEL] = {0};
-  for (size_t s = 0; s < tile->stretch_count; s++) {
-    const float *a = first_a + tile->stretches[s].a, *b = tile->b + tile->stretches[s].b;
-    for (size_t k = 0; k < tile->stretches[s].depth; k++, a += a_step, b += tile->b_stride) {
-      for (size_t c = 0; c < tile->columns; c++) sum[c] = add_pair(a, b + c, sum[c]);
-    }
+// Adds the products of at most RK_BF16_GROUP pairs.
+static float add_group(const float *a, const float *b, ptrdiff_t b_stride, size_t pairs, float sum) {
+  float first = 0, second = 0;
+  for (size_t k = 0; k < pairs; k++, a++, b += b_stride) {
+    uint32_t x, y;
+    memcpy(&x, a, sizeof x);
+    memcpy(&y, b, sizeof y);
+    first = multiply_add(as_float(x << 16), as_float(y << 16), first);
+    second = multiply_add(as_float(x & 0xffff0000), as_float(y & 0xffff0000), second);
   }
-  rk_store_row_portable(tile, row, sum);
+  return sum + (first + second);
 }
 
-static void by_rows(const rk_tile *tile) {
-  for (size_t r = 0; r < tile->rows; r++) multiply_row(tile, r, tile->a + (ptrdiff_t)r * tile->a_stride, 1);
+void rk_bf16_by_rows_portable(const rk_tile *tile) {
+  for (size_t r = 0; r < tile->rows; r++) {
+    float sum[RK_PANEL] = {0};
+    for (size_t s = 0; s < tile->stretch_count; s++) {
+      const float *a = tile->a + (ptrdiff_t)r * tile->a_stride + tile->stretches[s].a;
+      const float *b = tile->b + tile->stretches[s].b;
+      for (size_t k = 0; k < tile->stretches[s].depth; k += RK_BF16_GROUP) {
+        size_t pairs = tile->stretches[s].depth - k < RK_BF16_GROUP ? tile->stretches[s].depth - k : RK_BF16_GROUP;
+        for (size_t c = 0; c < tile->columns; c++) {
+          sum[c] = add_group(a + k, b + (ptrdiff_t)k * tile->b_stride + c, tile->b_stride, pairs, sum[c]);
+        }
+      }
+    }
+    rk_store_row_portable(tile, r, sum);
+  }
 }
-
-static void by_columns(const rk_tile *tile) {
-  for (size_t r = 0; r < tile->rows; r++) multiply_row(tile, r, tile->a + r, tile->a_stride);
-}
-
-const rk_microkernels rk_microkernels_bf16_portable = {by_rows, by_columns, rk_transpose_portable, rk_copy_portable};

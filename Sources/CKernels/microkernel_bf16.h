@@ -1,21 +1,30 @@
-// Microkernels for bfloat16 operands and float sums.
+// Microkernels for bfloat16 operands and float sums, by_rows only.
 //
 // Two consecutive steps of a sum form a pair, the size of a float: A, B, depths and strides of an rk_tile count pairs,
-// and b holds [pairs][32] pairs. As VDPBF16PS does it, the second product of a pair is added first; both additions
-// round to nearest, and denormals count as zero. Every instruction set gives the same bits.
+// and a tile has at most RK_BF16_ROWS rows. The arithmetic is that of TDPBF16PS (AMX): for every 16 pairs of a stretch,
+// the first and the second products of the pairs are added up apart, from zero, each with a single rounding; then
+// sum += firsts + seconds. Denormals count as zero. Every instruction set gives these bits. (VDPBF16PS adds in another
+// order, and is slower than float arithmetic where there is AMX.)
 #ifndef RESIDUAL_MICROKERNEL_BF16_H
 #define RESIDUAL_MICROKERNEL_BF16_H
 
 #include "microkernel.h"
 
-extern const rk_microkernels rk_microkernels_bf16_portable;
+enum { RK_BF16_ROWS = 32, RK_BF16_GROUP = 16 };
+
+typedef void rk_microkernel(const rk_tile *tile);
+
+rk_microkernel rk_bf16_by_rows_portable;
 #if defined(__x86_64__)
-extern const rk_microkernels rk_microkernels_bf16_avx2, rk_microkernels_bf16_avx512;
+rk_microkernel rk_bf16_by_rows_avx2, rk_bf16_by_rows_amx;
+/// Whether processor and operating system have AMX with bfloat16; the first call asks for the permission to use it.
+bool rk_amx_available(void);
 #elif defined(__aarch64__)
-extern const rk_microkernels rk_microkernels_bf16_neon;
+rk_microkernel rk_bf16_by_rows_neon;
 #endif
 
-/// The microkernels for the instruction set in use. Denormals must be flushed while they run.
-const rk_microkernels *rk_microkernels_bf16_current(void);
+/// The microkernel for the instruction set in use. Denormals must be flushed while it runs. Depths of stretches must be
+/// multiples of RK_BF16_GROUP.
+rk_microkernel *rk_bf16_by_rows_current(void);
 
 #endif

@@ -8,7 +8,7 @@ struct NetworkOptions: ParsableArguments {
   @Option(
     help: "\(ModelName.allCases.map(\.rawValue).joined(separator: ", ")); resnet101 unless given.",
     transform: ModelName.init(named:))
-  var model = ModelName.resnet101
+  var model: ModelName?
   @Option(help: "Threads; the number of processors unless given.") var threads: Int?
 
   func validate() throws {
@@ -18,6 +18,20 @@ struct NetworkOptions: ParsableArguments {
   func apply() {
     if let threads { Threads.count = threads }
   }
+}
+
+/// How a file of weights is read.
+struct WeightsOptions: ParsableArguments {
+  @Option(help: ArgumentHelp("Take this off the front of the file's keys, such as module.", valueName: "prefix"))
+  var stripPrefix: String?
+  @Flag(help: "Read compressed HDF5 files too; only from someone you trust.") var allowFilters = false
+  @Flag(help: "Convert other floating-point types to float32.") var cast = false
+
+  func read(_ path: String) throws -> StateDict {
+    try StateDict(contentsOf: path, options: .init(allowingFilters: allowFilters))
+  }
+
+  var loading: LoadOptions { LoadOptions(strippingPrefix: stripPrefix, casting: cast) }
 }
 
 /// Which images, and how their pixels become numbers.

@@ -21,29 +21,44 @@ struct FineTuneCommand: ParsableCommand {
       fit, and what was done is printed (on standard error with --json).
       """)
 
-  @Option(help: ArgumentHelp("State dict to start from.", valueName: "file"))
-  var weights: String
+  @Option(help: ArgumentHelp("State dict to start from; not needed with --resume.", valueName: "file"))
+  var weights: String?
+  @OptionGroup var reading: WeightsOptions
   @OptionGroup var options: TrainingOptions
 
-  func run() throws { try TrainingRun(options, weights: weights).run() }
+  func validate() throws {
+    guard (weights == nil) != (options.resume == nil) else {
+      throw ValidationError("fine-tune starts from --weights FILE or goes on from --resume FILE: give one of them")
+    }
+  }
+
+  func run() throws { try TrainingRun(options, weights: weights, reading: reading).run() }
 }
 
 /// What `train` and `fine-tune` have in common.
 struct TrainingOptions: ParsableArguments {
   @OptionGroup var network: NetworkOptions
   @OptionGroup var images: ImageOptions
-  @Option(help: "Images a step.") var batchSize = 64
+  @Option(help: "Images a step; 64 unless given.") var batchSize: Int?
   @Option(help: "Epochs; 1 unless given, or as many as --steps takes.") var epochs: Int?
   @Option(help: "Stop after this many steps.") var steps: Int?
-  @Option(name: .customLong("lr"), help: "Learning rate.") var learningRate = 1e-3
-  @Option(help: "adam or sgd.") var optimizer = OptimizerName.adam
-  @Option(help: "Momentum of sgd.") var momentum = 0.0
-  @Option(help: "Seed of the weights and of the order of the images.") var seed: UInt64 = 0
+  @Option(name: .customLong("lr"), help: "Learning rate; 0.001 unless given.") var learningRate: Double?
+  @Option(help: "adam or sgd; adam unless given.") var optimizer: OptimizerName?
+  @Option(help: "Momentum of sgd; 0 unless given.") var momentum: Double?
+  @Option(help: "Seed of the weights and of the order of the images; 0 unless given.") var seed: UInt64?
   @Flag(name: .customLong("no-shuffle"), help: "Take the images in the file's order.") var keepsOrder = false
   @Option(help: "Train on the first so many images only.") var limit: Int?
   @Option(help: "Test on the first so many images only.") var testLimit: Int?
-  @Option(help: ArgumentHelp("Write the weights here after each epoch.", valueName: "file.h5"))
+  @Option(
+    help: ArgumentHelp("Write weights and training state here after each epoch and at the end.", valueName: "file.h5"))
   var checkpoint: String?
+  @Option(help: "Also write it every so many steps.") var saveEvery: Int?
+  @Option(help: "Keep the last so many checkpoints and the best beside it, under names of their own.") var keep: Int?
+  @Option(
+    help: ArgumentHelp(
+      "Go on from a checkpoint, or from the newest good one in a folder, bit for bit. Its options count.",
+      valueName: "file"))
+  var resume: String?
   @Flag(help: "One JSON object a line on standard output.") var json = false
 
   func validate() throws {
@@ -52,9 +67,14 @@ struct TrainingOptions: ParsableArguments {
     try requirePositive(steps, "--steps")
     try requirePositive(limit, "--limit")
     try requirePositive(testLimit, "--test-limit")
-    try requireNonNegative(learningRate, "--lr")
-    try requireNonNegative(momentum, "--momentum")
+    try requirePositive(saveEvery, "--save-every")
+    try requirePositive(keep, "--keep")
+    if let learningRate { try requireNonNegative(learningRate, "--lr") }
+    if let momentum { try requireNonNegative(momentum, "--momentum") }
     try requireHDF5Name(checkpoint, "--checkpoint")
+    if checkpoint == nil && (keep != nil || saveEvery != nil) {
+      throw ValidationError("--keep and --save-every need --checkpoint FILE.h5")
+    }
   }
 }
 

@@ -1,59 +1,114 @@
+import ArgumentParser
 import Residual
 
 /// One run of `train` or `fine-tune`: puts the library's parts together by the options.
 struct TrainingRun {
   private let options: TrainingOptions
   private let weights: String?
+  private let reading: WeightsOptions?
   private let output: Output
 
-  init(_ options: TrainingOptions, weights: String? = nil) {
+  init(_ options: TrainingOptions, weights: String? = nil, reading: WeightsOptions? = nil) {
     self.options = options
     self.weights = weights
+    self.reading = reading
     output = Output(json: options.json)
   }
 
   func run() throws {
     options.network.apply()
     if let checkpoint = options.checkpoint { try AtomicFile.checkWritable(checkpoint) }
-    let state = try weights.map { try StateDict(contentsOf: $0) }
+    let state = try weights.map { try reading?.read($0) ?? StateDict(contentsOf: $0) }
+    let resumed = try options.resume.map(findCheckpoint)
     let source = try options.images.source()
-    let train = try source.load(.train).limited(to: options.limit)
+    let train = try source.load(.train).limited(to: options.limit ?? resumed?.run.images)
     let test = try source.load(.test).limited(to: options.testLimit)
-    let order = options.keepsOrder ? EpochOrder.sequential : .shuffled(seed: options.seed)
-    let trainLoader = try options.images.loader(train, batchSize: options.batchSize, order: order)
-    let testLoader = try options.images.loader(test, batchSize: options.batchSize, order: .sequential)
+    let (run, name) = try choose(resumed?.run, dataset: source.name, train)
+    let order = run.isShuffled ? EpochOrder.shuffled(seed: run.seed) : .sequential
+    let trainLoader = try loader(train, run, order)
+    let testLoader = try loader(test, run, .sequential)
 
-    Generator.default.manualSeed(options.seed)
-    let model = options.network.model.build(
-      inputChannels: train.channels, classes: train.classes, imageSize: trainLoader.imageSize)
+    Generator.default.manualSeed(run.seed)
+    let model = name.build(inputChannels: run.inputChannels, classes: run.classes, imageSize: run.imageSize)
     if let state, let weights {
-      let report = try model.load(state, startingFrom: options.network.model)
-      try output.note("\(weights): \(report)")
+      try output.note("\(weights): \(model.load(state, startingFrom: name, options: reading?.loading ?? .strict))")
     }
     let trainer = try Trainer(
-      model, optimizer: makeOptimizer(model.parameters()), trainLoader: trainLoader, testLoader: testLoader)
+      model, optimizer: makeOptimizer(run.optimizer, model.parameters(), resumed?.optimizer), trainLoader: trainLoader,
+      testLoader: testLoader)
+    try resumed?.restore(trainer)
+    if let learningRate = options.learningRate { trainer.optimizer.learningRate = learningRate }
     try output.say(
-      "\(options.network.model.rawValue) on \(source.name): \(train.count) images of \(trainLoader.imageSize)x"
-        + "\(trainLoader.imageSize), batches of \(options.batchSize), \(Threads.count) threads")
-    try run(trainer)
+      "\(run.model) on \(run.dataset): \(train.count) images of \(run.imageSize)x\(run.imageSize), batches of "
+        + "\(run.batchSize), \(Threads.count) threads")
+    try self.run(trainer, run)
   }
 
-  private func run(_ trainer: Trainer) throws {
+  private func run(_ trainer: Trainer, _ run: RunInformation) throws {
     defer { output.endProgress() }
+    let store = options.checkpoint.map { CheckpointStore(path: $0, keep: options.keep) }
     let epochs = options.epochs ?? (options.steps == nil ? 1 : nil)
     try trainer.run(epochs: epochs, steps: options.steps) { event in
       try output.report(event)
-      if case .epoch(let record) = event, record.phase == .test, let path = options.checkpoint {
-        try trainer.model.stateDict().write(to: path, format: .hdf5)
-        try output.say("wrote \(path)")
+      guard let store else { return }
+      switch event {
+      case .epoch(let record) where record.phase == .test:
+        try store.save(TrainingCheckpoint(of: trainer, run: run))
+        try output.say("wrote \(store.path)")
+      case .step(let record) where options.saveEvery.map { record.step % $0 == 0 } ?? false:
+        try store.save(TrainingCheckpoint(of: trainer, run: run))
+      default: break
       }
     }
   }
 
-  private func makeOptimizer(_ parameters: [Parameter]) throws -> any CheckpointableOptimizer {
-    switch options.optimizer {
-    case .adam: try Adam(parameters, learningRate: options.learningRate)
-    case .sgd: try SGD(parameters, learningRate: options.learningRate, momentum: options.momentum)
+  private func findCheckpoint(_ path: String) throws -> TrainingCheckpoint {
+    let found = try CheckpointStore.newest(at: path)
+    for (path, error) in found.skipped { try output.note("passed over \(path): \(error.message)") }
+    try output.note("going on from \(found.path), step \(found.checkpoint.progress.step)")
+    return found.checkpoint
+  }
+
+  /// The run's settings: those of the checkpoint where there is one, else those of the options.
+  private func choose(
+    _ saved: RunInformation?, dataset: String, _ images: LabeledImages
+  ) throws -> (RunInformation, ModelName) {
+    func choose<Value: Equatable>(_ option: String, _ given: Value?, _ saved: Value?, else usual: Value) throws -> Value {
+      if let given, let saved, given != saved {
+        throw ValidationError("the checkpoint's run has \(option) \(saved), not \(given); leave \(option) out to go on with it")
+      }
+      return given ?? saved ?? usual
+    }
+    let model = try choose("--model", options.network.model?.rawValue, saved?.model, else: ModelName.resnet101.rawValue)
+    let side = max(32, images.height, images.width)
+    let run = try RunInformation(
+      model: model, inputChannels: images.channels, classes: images.classes,
+      dataset: choose("--data", saved.map { _ in dataset }, saved?.dataset, else: dataset),
+      images: choose("--limit", options.limit, saved?.images, else: images.count),
+      imageSize: choose("--image-size", options.images.imageSize, saved?.imageSize, else: side),
+      batchSize: choose("--batch-size", options.batchSize, saved?.batchSize, else: 64),
+      optimizer: choose("--optimizer", options.optimizer?.rawValue, saved?.optimizer, else: "adam"),
+      seed: choose("--seed", options.seed, saved?.seed, else: 0),
+      isShuffled: choose("--no-shuffle", options.keepsOrder ? false : nil, saved?.isShuffled, else: true),
+      mean: choose("--mean", options.images.mean?.values, saved?.mean, else: []),
+      std: choose("--std", options.images.std?.values, saved?.std, else: []))
+    return (run, try ModelName(named: model))
+  }
+
+  private func loader(_ images: LabeledImages, _ run: RunInformation, _ order: EpochOrder) throws -> DataLoader {
+    try DataLoader(
+      images, batchSize: run.batchSize, order: order, imageSize: run.imageSize, mean: run.mean, std: run.std)
+  }
+
+  private func makeOptimizer(
+    _ name: String, _ parameters: [Parameter], _ saved: OptimizerState?
+  ) throws -> any CheckpointableOptimizer {
+    let learningRate = options.learningRate ?? 1e-3
+    let momentum = options.momentum ?? saved?.hyperparameters["momentum"] ?? 0
+    switch OptimizerName(rawValue: name) {
+    case .adam: return try Adam(parameters, learningRate: learningRate)
+    case .sgd: return try SGD(parameters, learningRate: learningRate, momentum: momentum)
+    case nil: throw ValidationError("the checkpoint's optimizer, \(name), is not one of adam, sgd")
     }
   }
 }

@@ -33,10 +33,13 @@ final class Guarded<Element: GuardedElement> {
 
   deinit { start.deallocate() }
 
+  /// Valid as long as the object is used later on.
   var pointer: UnsafeMutablePointer<Element> { start + Self.band }
-  var values: [Element] { Array(UnsafeBufferPointer(start: pointer, count: count)) }
+  var values: [Element] { withExtendedLifetime(self) { Array(UnsafeBufferPointer(start: pointer, count: count)) } }
   var bandsIntact: Bool {
-    (0..<Self.band).allSatisfy { start[$0].isSentinel && pointer[count + $0].isSentinel }
+    withExtendedLifetime(self) {
+      (0..<Self.band).allSatisfy { start[$0].isSentinel && pointer[count + $0].isSentinel }
+    }
   }
 }
 

@@ -1,22 +1,24 @@
 #!/usr/bin/env python3
 """Make the small files of PyTorch, safetensors and NumPy that the tests of the readers are about.
 
-Usage: make_format_fixtures.py [FOLDER], by default Tests/StateTests/Fixtures/formats.
-Needs torch, safetensors and numpy. expected.json says what the files hold, as Python sees it.
+Usage: make_format_fixtures.py
+Needs torch, safetensors, numpy and h5py. The files go to Tests/StateTests/Fixtures/formats, where expected.json says
+what they hold, as Python sees it; the seeds of the fuzzers go to Tests/Fuzz/Seeds, a folder for each reader.
 """
 
 import io
 import json
 import pathlib
-import sys
+import shutil
 import zipfile
 from collections import Counter, OrderedDict
 
+import h5py
 import numpy as np
 import safetensors.torch
 import torch
 
-FOLDER = pathlib.Path(__file__).resolve().parents[2] / "Tests/StateTests/Fixtures/formats"
+TESTS = pathlib.Path(__file__).resolve().parents[2] / "Tests"
 
 
 def tensors():
@@ -131,8 +133,38 @@ def make_numpy(folder, state):
     np.savez(folder / "fields.npz", x=np.zeros(2, dtype=[("a", "<f4"), ("b", "<i4")]))
 
 
+def make_seeds(folder, seeds):
+    """Sort the files into a folder for each reader; pickles and arrays also by themselves, out of their zip files."""
+    readers = {
+        "safetensors": ["all.safetensors"], "pytorch": ["nested.pth", "deflated.pth"], "npz": ["orders.npz", "compressed.npz"],
+        "pytorch-legacy": ["legacy.pth", "nested-legacy.pth"],
+    }
+    for reader, names in readers.items():
+        (seeds / reader).mkdir(parents=True, exist_ok=True)
+        for name in names:
+            shutil.copy(folder / name, seeds / reader)
+    members = [("pickle", name, "data.pkl") for name in ("zip", "protocol4", "nested", "training", "whole-model")]
+    members = [(reader, f"{name}.pth", f"{name}/{member}") for reader, name, member in members]
+    members += [("npy", "orders.npz", f"{name}.npy") for name in ("big", "fortran", "vector")]
+    members += [("npy", "version3.npz", "x.npy"), ("npy", "fields.npz", "x.npy")]
+    for reader, archive, member in members:
+        (seeds / reader).mkdir(parents=True, exist_ok=True)
+        with zipfile.ZipFile(folder / archive) as opened:
+            target = f"{pathlib.Path(archive).stem}-{pathlib.Path(member).name}"
+            (seeds / reader / target).write_bytes(opened.read(member))
+    (seeds / "hdf5").mkdir(parents=True, exist_ok=True)
+    with h5py.File(seeds / "hdf5/flat.h5", "w") as file:
+        file["fc.weight"] = np.arange(6, dtype=np.float32).reshape(2, 3)
+        file["bn.num_batches_tracked"] = np.int64(7)
+        file["big"] = np.array([1.0], dtype=">f8")
+    with h5py.File(seeds / "hdf5/nested.h5", "w", libver="latest") as file:
+        file["layer/weight"] = np.ones((2, 2), dtype=np.float16)
+        file.create_dataset("packed", data=np.zeros(64, dtype=np.float32), compression="gzip", chunks=(16,))
+        file.attrs["note"] = "words"
+
+
 def main():
-    folder = pathlib.Path(sys.argv[1]) if len(sys.argv) > 1 else FOLDER
+    folder = TESTS / "StateTests/Fixtures/formats"
     folder.mkdir(parents=True, exist_ok=True)
     state = tensors()
     make_pytorch(folder, state)
@@ -140,6 +172,7 @@ def main():
     safetensors.torch.save_file(safe, folder / "all.safetensors", metadata={"format": "pt", "note": 'ä "quoted" \n'})
     make_numpy(folder, state)
     (folder / "expected.json").write_text(json.dumps(describe(state), indent=1) + "\n")
+    make_seeds(folder, TESTS / "Fuzz/Seeds")
 
 
 if __name__ == "__main__":

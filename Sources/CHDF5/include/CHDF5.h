@@ -107,7 +107,8 @@ typedef struct {
   uint32_t checksum;        // and its bytes' checksum
 } chdf5_dataset;
 
-// Describes a dataset without reading its elements. Our own note is an attribute: its position and checksum, as uint32.
+// Describes a dataset without reading its elements; of a virtual one no more than its layout. Our own note is an
+// attribute: position and checksum, as uint32.
 int chdf5_describe_dataset(chdf5_id dataset, const char *note, chdf5_dataset *description);
 
 // Reads a dataset's elements as the file has them, in its byte order. `count` is the buffer's size and must be exact.

@@ -46,9 +46,9 @@ size_t rk_conv2d_backward_weight_tasks(const rk_conv2d *shape);
 void rk_conv2d_backward_weight(const rk_conv2d *shape, const float *input, const float *grad_output, bool accumulate,
                                float *grad_weight, size_t task);
 
-// Forward and input gradient with the weight as it is, [KH, KW, O, I]: every task packs what it needs for itself. Faster
-// than packing first when the weight is used once (in training) and large beside the number of rows: packed panels never
-// reach memory, and taps that meet only padding are not even read.
+// Forward and input gradient with the weight as it is, [KH, KW, O, I]: every task packs what it needs for itself.
+// Faster than packing first when the weight is used once (in training) and large beside the number of rows: packed
+// panels never reach memory, and taps that meet only padding are not even read.
 
 /// Whether the direct functions are the faster way to use a weight once.
 bool rk_conv2d_prefers_direct(const rk_conv2d *shape);

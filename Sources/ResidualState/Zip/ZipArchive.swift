@@ -88,8 +88,14 @@ private struct Directory {
     var size = Int(try record.integer(UInt32.self))
     var offset = Int(try record.integer(UInt32.self))
     var end = tailStart + place
-    let isFull = counts.contains(0xFFFF) || size == 0xFFFF_FFFF || offset == 0xFFFF_FFFF
-    if isFull, let large = try zip64Record(before: end, file) {
+    if let large = try zip64Record(before: end, file) {
+      // Where the short record has a number too, programs that know only that one must read the same.
+      let agrees =
+        zip(counts, large.counts).allSatisfy { $0 == $1 || $0 == 0xFFFF }
+        && (size == large.size || size == 0xFFFF_FFFF) && (offset == large.offset || offset == 0xFFFF_FFFF)
+      guard agrees else {
+        throw StateError(.corrupt, "the zip file's two end records contradict each other", path: file.path)
+      }
       (counts, size, offset, end) = large
     }
     guard disks.allSatisfy({ $0 == 0 || $0 == 0xFFFF }), counts[0] == counts[1] else {

@@ -33,25 +33,24 @@ struct BenchmarkCommand: ParsableCommand {
   @Flag var json = false
 
   func run() throws {
-    try reportingErrors {
-      network.apply()
-      let workload = try makeWorkload()
-      let checks = try (0..<max(1, warmUp)).map { _ in try workload.step() }
-      write(Ready(check: checks[0], peak_gflops: MachinePeak.measureGFLOPS()))
-      while let line = readLine() {
-        guard line == "go" else { throw ValidationError("told '\(line)', and knows only 'go'") }
-        let start = ContinuousClock.now
-        for _ in 0..<steps { _ = try workload.step() }
-        let seconds = (ContinuousClock.now - start) / .seconds(1)
-        write(Round(seconds: row == .convolution ? seconds : seconds / Double(steps)))
-      }
-      write(End(peak_memory_bytes: peakResidentBytes()))
+    network.apply()
+    let output = Output(json: true)
+    let workload = try makeWorkload()
+    let checks = try (0..<max(1, warmUp)).map { _ in try workload.step() }
+    try output.write(Ready(check: checks[0], peak_gflops: MachinePeak.measureGFLOPS()))
+    while let line = readLine() {
+      guard line == "go" else { throw ValidationError("told '\(line)', and knows only 'go'") }
+      let start = ContinuousClock.now
+      for _ in 0..<steps { _ = try workload.step() }
+      let seconds = (ContinuousClock.now - start) / .seconds(1)
+      try output.write(Round(seconds: row == .convolution ? seconds : seconds / Double(steps)))
     }
+    try output.write(End(peak_memory_bytes: peakResidentBytes()))
   }
 
   private func makeWorkload() throws -> BenchmarkWorkload {
     let sizes = BenchmarkSizes(
-      model: network.model, channels: channels, classes: classes, imageSize: imageSize, batchSize: batchSize)
+      model: network.model ?? .resnet101, channels: channels, classes: classes, imageSize: imageSize, batchSize: batchSize)
     switch row {
     case .train: return try .train(sizes, weights: required(weights, "--weights"), data: required(data, "--data"))
     case .inference:
@@ -66,8 +65,6 @@ struct BenchmarkCommand: ParsableCommand {
     guard let value else { throw ValidationError("\(row.rawValue) needs \(name)") }
     return value
   }
-
-  private func write(_ event: some Encodable) { Output(json: true).write(event) }
 
   private struct Ready: Encodable {
     let event = "ready"
@@ -89,6 +86,6 @@ struct BenchmarkCommand: ParsableCommand {
 /// The largest resident set this process has had.
 private func peakResidentBytes() -> Int {
   var usage = rusage()
-  getrusage(RUSAGE_SELF, &usage)
+  getrusage(Int32(RUSAGE_SELF.rawValue), &usage)
   return usage.ru_maxrss * 1024
 }
