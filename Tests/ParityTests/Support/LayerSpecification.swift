@@ -9,9 +9,9 @@ struct LayerSpecification: Decodable, Sendable {
     var inChannels, outChannels, inFeatures, outFeatures, channels, classes, imageSize, dim: Int?
     var kernelSize, padding: [Int]?
     var stride: Stride?
-    var bias, frozen, batchNorm, strideIn1x1: Bool?
-    var eps: Float?
-    var momentum: Float?
+    // JSONDecoder's capitals: stride_in_1x1.
+    var bias, frozen, batchNorm, strideIn1X1: Bool?
+    var eps, momentum: Double?
     var shortcut, model, block: String?
     var layers: Layers?
 
@@ -114,7 +114,7 @@ extension LayerSpecification {
   private func blockOptions() throws -> BlockOptions {
     let a = arguments
     return try BlockOptions(
-      shortcut: a(\.shortcut) == "A" ? .identity : .projection, strideIn1x1: a(\.strideIn1x1), batchNorm: a(\.batchNorm))
+      shortcut: a(\.shortcut) == "A" ? .identity : .projection, strideIn1x1: a(\.strideIn1X1), batchNorm: a(\.batchNorm))
   }
 
   private func frozenIfAsked(_ norm: BatchNorm) throws -> BatchNorm {
