@@ -161,18 +161,24 @@ RK_LOOP void apply_bfloat16(const float *x, size_t rows, size_t channels, const 
 }
 
 /// Adds `added` rows (a constant: `group` or 1) from element `first` on to the running sums of g and g * (x - mean).
+/// These cancel, so only neighbours are added in float.
 RK_LOOP void add_gradients(const float *grad_y, const float *y, bool masked, const float *x, size_t first, size_t added,
-                           size_t channels, size_t width, const float *mean, float *sum_g, float *sum_gx) {
+                           size_t channels, size_t width, const float *mean, double *sum_g, double *sum_gx) {
   RK_INDEPENDENT
   for (size_t c = 0; c < width; c++) {
     float g[group] = {0}, products[group] = {0};
+    double total_g = 0, total_gx = 0;
     for (size_t k = 0; k < added; k++) {
       size_t i = first + k * channels + c;
       g[k] = masked && y[i] <= 0 ? 0 : grad_y[i];
       products[k] = g[k] * (x[i] - mean[c]);
     }
-    sum_g[c] += pairwise_sum(g);
-    sum_gx[c] += pairwise_sum(products);
+    for (size_t k = 0; k < added; k += 2) {
+      total_g += g[k] + g[k + 1];
+      total_gx += products[k] + products[k + 1];
+    }
+    sum_g[c] += total_g;
+    sum_gx[c] += total_gx;
   }
 }
 
@@ -180,21 +186,14 @@ RK_LOOP void backward_reduce_rows(const float *grad_y, const float *y, bool mask
                                   size_t channels, const float *mean, const float *inverse_deviation, float *sum_g,
                                   float *sum_g_xhat) {
   for (size_t begin = 0; begin < channels; begin += tile) {
-    size_t width = rk_smaller(tile, channels - begin);
-    float partial_g[tile] = {0}, partial_gx[tile] = {0};
+    size_t width = rk_smaller(tile, channels - begin), row = 0;
     double total_g[tile] = {0}, total_gx[tile] = {0};
-    for (size_t row = 0; row < rows;) {
-      size_t end = rk_smaller(rows, row + span);
-      for (; row + group <= end; row += group) {
-        add_gradients(grad_y, y, masked, x, row * channels + begin, group, channels, width, mean + begin, partial_g,
-                      partial_gx);
-      }
-      for (; row < end; row++) {
-        add_gradients(grad_y, y, masked, x, row * channels + begin, 1, channels, width, mean + begin, partial_g,
-                      partial_gx);
-      }
-      end_span(partial_g, width, total_g);
-      end_span(partial_gx, width, total_gx);
+    for (; row + group <= rows; row += group) {
+      add_gradients(grad_y, y, masked, x, row * channels + begin, group, channels, width, mean + begin, total_g,
+                    total_gx);
+    }
+    for (; row < rows; row++) {
+      add_gradients(grad_y, y, masked, x, row * channels + begin, 1, channels, width, mean + begin, total_g, total_gx);
     }
     for (size_t c = 0; c < width; c++) {
       sum_g[begin + c] = (float)total_g[c];
