@@ -22,7 +22,8 @@ struct ResNetCommand: ParsableCommand {
       try command.run()
     } catch {
       let code = exitCode(for: error)
-      if code == .success { exit(withError: error) }
+      // Help, or a command that has said all there is to say and only sets the status.
+      if code == .success || error is ExitCode { exit(withError: error) }
       Console.writeError("error: \(message(for: error))")
       exit(withError: code)
     }

@@ -40,7 +40,7 @@ struct TrainingRun {
     if let learningRate = options.learningRate { trainer.optimizer.learningRate = learningRate }
     try output.say(
       "\(run.model) on \(run.dataset): \(train.count) images of \(run.imageSize)x\(run.imageSize), batches of "
-        + "\(run.batchSize), \(Threads.count) threads")
+        + "\(run.batchSize), threads: \(Threads.count)")
     try self.run(trainer, run)
   }
 
