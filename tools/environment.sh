@@ -2,11 +2,13 @@
 # What tools/test, tools/quickstart and tools/benchmark share: finding out what a machine lacks, and installing it.
 # Source it; it changes no directory and installs nothing by itself.
 
-set -euo pipefail
+set -Eeuo pipefail
+trap 'printf "%s: stopped at line %s, where this failed: %s\n" "$0" "$LINENO" "$BASH_COMMAND" >&2' ERR
 
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 ASSUME_YES=no
 export HOME="${HOME:-$(getent passwd "$(id -u)" | cut -d: -f6)}"
+export RESIDUAL_DATA="${RESIDUAL_DATA:-${XDG_CACHE_HOME:-$HOME/.cache}/residual}" # where `--data NAME` looks
 
 say() { printf '\n==> %s\n' "$*"; }
 
@@ -87,11 +89,11 @@ A CPU-only torch, a tenth of the download: PIP_EXTRA_INDEX_URL=https://download.
 has_idx_files() { [ -n "$1" ] && compgen -G "$1/train-images-idx3-ubyte*" >/dev/null; }
 
 # shellcheck disable=SC2034 # MNIST is for whoever sources this
-# Sets MNIST to the folder that has MNIST, or to nothing. The folders are those where `--data mnist` looks.
+# Sets MNIST to the folder that has MNIST, or to nothing.
 find_mnist() {
   local folder
   MNIST=
-  for folder in "${RESIDUAL_MNIST:-}" "${RESIDUAL_DATA:-}/mnist" "${XDG_CACHE_HOME:-$HOME/.cache}/residual/mnist"; do
+  for folder in "${RESIDUAL_MNIST:-}" "$RESIDUAL_DATA/mnist"; do
     if has_idx_files "$folder"; then
       MNIST=$folder
       return
@@ -99,7 +101,7 @@ find_mnist() {
   done
 }
 
-# fetch_mnist RESNET: has the program download MNIST, checked, to its cache; sets MNIST, to nothing if that fails.
+# fetch_mnist RESNET: has the program download MNIST, checked, to RESIDUAL_DATA; sets MNIST, to nothing if that fails.
 fetch_mnist() {
   say "Downloading MNIST"
   "$1" train --data mnist --model small-cnn --limit 64 --test-limit 64 --json >/dev/null || true

@@ -46,21 +46,21 @@ size_t rk_conv2d_bf16_pack_tasks(const rk_conv2d *shape, rk_pack pack) {
 }
 
 // Columns are rows of the weight: rounds pieces of them and transposes pairs.
-static void pack_forward(const float *weight, size_t filter, size_t columns, size_t pairs, float *out) {
+static void pack_forward(const float *weight, size_t stride, size_t columns, size_t pairs, float *out) {
   _Alignas(64) uint16_t rounded[RK_PANEL][2 * PAIRS_AT_ONCE];
   for (size_t first = 0; first < pairs; first += PAIRS_AT_ONCE) {
     size_t count = minimum(pairs - first, PAIRS_AT_ONCE);
-    for (size_t c = 0; c < columns; c++) rk_float_to_bfloat16(weight + c * filter + 2 * first, 2 * count, rounded[c]);
+    for (size_t c = 0; c < columns; c++) rk_float_to_bfloat16(weight + c * stride + 2 * first, 2 * count, rounded[c]);
     rk_microkernels_current()->transpose((const float *)rounded, PAIRS_AT_ONCE, columns, count, out + first * RK_PANEL);
   }
 }
 
 // Steps are rows of the weight: rounds two of them and interleaves.
-static void pack_gradient(const float *weight, size_t filter, size_t columns, size_t pairs, uint16_t *out) {
+static void pack_gradient(const float *weight, size_t stride, size_t columns, size_t pairs, uint16_t *out) {
   uint16_t rounded[2][RK_PANEL] = {{0}};
   for (size_t k = 0; k < pairs; k++, out += 2 * RK_PANEL) {
-    rk_float_to_bfloat16(weight + 2 * k * filter, columns, rounded[0]);
-    rk_float_to_bfloat16(weight + (2 * k + 1) * filter, columns, rounded[1]);
+    rk_float_to_bfloat16(weight + 2 * k * stride, columns, rounded[0]);
+    rk_float_to_bfloat16(weight + (2 * k + 1) * stride, columns, rounded[1]);
     for (size_t c = 0; c < RK_PANEL; c++) {
       out[2 * c] = rounded[0][c];
       out[2 * c + 1] = rounded[1][c];
@@ -71,15 +71,15 @@ static void pack_gradient(const float *weight, size_t filter, size_t columns, si
 void rk_conv2d_bf16_pack(const rk_conv2d *shape, rk_pack pack, const float *weight, uint16_t *packed, size_t task) {
   rk_product p = product_of_pairs(shape, pack == RK_PACK_BACKWARD_INPUT);
   size_t matrices = matrix_count(&p), tasks = rk_conv2d_bf16_pack_tasks(shape, pack);
-  size_t filter = tap_count(&p) * shape->in_channels;
+  size_t stride = shape->in_channels;
   for (size_t m = matrices * task / tasks; m < matrices * (task + 1) / tasks; m++) {
     size_t column = m / tap_count(&p) * RK_PANEL, columns = minimum(p.columns - column, RK_PANEL);
-    const float *tap = weight + m % tap_count(&p) * shape->in_channels;
+    const float *tap = weight + m % tap_count(&p) * shape->out_channels * stride;
     uint16_t *out = packed + m * padded_depth(&p) * RK_PANEL * 2;
     if (pack == RK_PACK_FORWARD) {
-      pack_forward(tap + column * filter, filter, columns, p.depth, (float *)out);
+      pack_forward(tap + column * stride, stride, columns, p.depth, (float *)out);
     } else {
-      pack_gradient(tap + column, filter, columns, p.depth, out);
+      pack_gradient(tap + column, stride, columns, p.depth, out);
     }
     size_t padding = padded_depth(&p) - p.depth;
     memset(out + p.depth * RK_PANEL * 2, 0, padding * RK_PANEL * 2 * sizeof(uint16_t));

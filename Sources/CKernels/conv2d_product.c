@@ -6,7 +6,7 @@
 #include "microkernel.h"
 
 enum {
-  // Steps of a sum that stay in registers: a panel's share of B fits the L2 cache, rounding errors stay small.
+  // Steps of a sum between two visits to the result: a panel's share of B fits the L2 cache.
   BLOCK_DEPTH = 576,
   BLOCK_TAPS = 64,
   MOST_TILE_ROWS = 32,

@@ -10,7 +10,7 @@ size_t rk_product_tasks(const rk_product *product);
 void rk_product_run(const rk_product *product, void (*by_rows)(const rk_tile *), const float *source,
                     const float *packed, const rk_epilogue *epilogue, bool accumulate, float *result, size_t task);
 
-/// With weights [O, KH, KW, I].
+/// With weights [KH, KW, O, I].
 size_t rk_product_direct_tasks(const rk_product *product);
 void rk_product_run_direct(const rk_product *product, const float *source, const float *weight,
                            const rk_epilogue *epilogue, bool accumulate, float *result, size_t task);

@@ -121,7 +121,6 @@ static void pack_input(task *t, size_t channel, size_t columns) {
 static void multiply_unit(task *t, size_t tap, size_t channel) {
   const rk_conv2d *s = t->shape;
   size_t columns = minimum(s->in_channels - channel, RK_PANEL);
-  size_t filter = s->kernel_height * s->kernel_width * s->in_channels;
   size_t first = tile_channel(t, t->tile), width = tile_channel(t, t->tile_end) - first;
   pack_input(t, channel, columns);
   rk_stretch stretches[BLOCK_ROWS / CHUNK];
@@ -132,7 +131,7 @@ static void multiply_unit(task *t, size_t tap, size_t channel) {
   }
   for (size_t k = t->tile; k < t->tile_end; k++) {
     size_t o = tile_channel(t, k), rows = tile_channel(t, k + 1) - o, c_rows[RK_BF16_ROWS];
-    for (size_t r = 0; r < rows; r++) c_rows[r] = (o + r) * filter;
+    for (size_t r = 0; r < rows; r++) c_rows[r] = r * s->in_channels;
     rk_tile tile = {
         .rows = rows,
         .columns = columns,
@@ -142,7 +141,7 @@ static void multiply_unit(task *t, size_t tap, size_t channel) {
         .a_stride = CHUNK,
         .b = t->b,
         .b_stride = RK_PANEL,
-        .c = t->grad_weight + tap * s->in_channels + channel,
+        .c = t->grad_weight + (tap * s->out_channels + o) * s->in_channels + channel,
         .c_rows = c_rows,
         .accumulate = t->accumulate || t->row > 0,
     };

@@ -1,5 +1,5 @@
-// The end of every microkernel template: sums in registers become results in memory. See microkernel_template.h for what
-// the including file defines.
+// The end of every microkernel template: sums in registers become results in memory. See microkernel_template.h for
+// what the including file defines.
 #include "microkernel.h"
 
 #define INLINE static inline __attribute__((always_inline)) TARGET

@@ -35,7 +35,7 @@ struct TrainingRun {
     }
     let trainer = try Trainer(
       model, optimizer: makeOptimizer(run.optimizer, model.parameters(), resumed?.optimizer), trainLoader: trainLoader,
-      testLoader: testLoader)
+      testLoader: testLoader, precision: options.network.precision.precision)
     try resumed?.restore(trainer)
     if let learningRate = options.learningRate { trainer.optimizer.learningRate = learningRate }
     try output.say(

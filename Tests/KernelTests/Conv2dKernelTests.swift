@@ -37,7 +37,7 @@ extension rk_conv2d {
               for o in 0..<out_channels {
                 let output = ((oh * out_width + ow) * batch + n) * out_channels + o
                 let input = ((h * width + w) * batch + n) * in_channels
-                let weight = ((o * kernel_height + kh) * kernel_width + kw) * in_channels
+                let weight = ((kh * kernel_width + kw) * out_channels + o) * in_channels
                 for i in 0..<in_channels { body(output, input + i, weight + i) }
               }
             }

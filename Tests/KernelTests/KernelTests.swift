@@ -54,6 +54,11 @@ extension Float: GuardedElement {
   var isSentinel: Bool { bitPattern == 0x7fc0_dead }
 }
 
+extension Double: GuardedElement {
+  static var sentinel: Double { Double(bitPattern: 0x7ff8_0000_0000_dead) }
+  var isSentinel: Bool { bitPattern == 0x7ff8_0000_0000_dead }
+}
+
 extension UInt8: GuardedElement {
   static var sentinel: UInt8 { 0xa7 }
   var isSentinel: Bool { self == 0xa7 }
@@ -77,8 +82,8 @@ func randomFloats(_ count: Int, seed: UInt64, mean: Float = 0, deviation: Float 
 }
 
 /// Expects every element to be `expected` to within `tolerance` times the larger of its size and `floor`; NaN is NaN.
-func expectClose(
-  _ actual: [Float], _ expected: [Double], tolerance: Double, floor: Double = 0, _ label: String,
+func expectClose<Element: BinaryFloatingPoint>(
+  _ actual: [Element], _ expected: [Double], tolerance: Double, floor: Double = 0, _ label: String,
   sourceLocation: SourceLocation = #_sourceLocation
 ) {
   let wrong = zip(actual, expected).enumerated().first { _, pair in
