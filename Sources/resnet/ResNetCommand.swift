@@ -11,7 +11,8 @@ struct ResNetCommand: ParsableCommand {
       or the training is at fault, 64 when an argument is.
       """,
     subcommands: [
-      TrainCommand.self, FineTuneCommand.self, EvaluateCommand.self, InspectCommand.self, ConvertCommand.self, DiffCommand.self,
+      TrainCommand.self, FineTuneCommand.self, EvaluateCommand.self, InspectCommand.self, ConvertCommand.self,
+      DiffCommand.self,
       VerifyCommand.self, BenchmarkCommand.self,
     ])
 
