@@ -16,16 +16,6 @@ RK_LOOP float pairwise_sum(const float values[group]) {
   return ((values[0] + values[1]) + (values[2] + values[3])) + ((values[4] + values[5]) + (values[6] + values[7]));
 }
 
-/// Adds the columns of `added` rows (a constant: `group` or 1) to the running sums.
-RK_LOOP void add_columns(const float *rows, size_t added, size_t channels, size_t width, float *sum) {
-  RK_INDEPENDENT
-  for (size_t c = 0; c < width; c++) {
-    float values[group] = {0};
-    for (size_t k = 0; k < added; k++) values[k] = rows[k * channels + c];
-    sum[c] += pairwise_sum(values);
-  }
-}
-
 /// Adds the sums of a span to the totals, and clears them.
 RK_LOOP void end_span(float *sum, size_t width, double *total) {
   for (size_t c = 0; c < width; c++) {
@@ -34,16 +24,13 @@ RK_LOOP void end_span(float *sum, size_t width, double *total) {
   }
 }
 
+/// Sums in double of a tile of channels at a time: a bias has few gradients, and they cancel.
 RK_LOOP void column_sum(const float *x, size_t rows, size_t channels, float *sum) {
   for (size_t begin = 0; begin < channels; begin += tile) {
     size_t width = rk_smaller(tile, channels - begin);
-    float partial[tile] = {0};
     double total[tile] = {0};
-    for (size_t row = 0; row < rows;) {
-      size_t end = rk_smaller(rows, row + span);
-      for (; row + group <= end; row += group) add_columns(x + row * channels + begin, group, channels, width, partial);
-      for (; row < end; row++) add_columns(x + row * channels + begin, 1, channels, width, partial);
-      end_span(partial, width, total);
+    for (size_t row = 0; row < rows; row++) {
+      for (size_t c = 0; c < width; c++) total[c] += x[row * channels + begin + c];
     }
     for (size_t c = 0; c < width; c++) sum[begin + c] = (float)total[c];
   }

@@ -34,7 +34,7 @@ OPTIMIZERS = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam, "adamw": torch.o
 
 def run(optimizer, arguments, initial, gradients, dtype):
     """The parameters after each step."""
-    parameters = {name: torch.nn.Parameter(value.to(dtype)) for name, value in initial.items()}
+    parameters = {name: torch.nn.Parameter(value.to(dtype, copy=True)) for name, value in initial.items()}
     optimizer = OPTIMIZERS[optimizer](list(parameters.values()), **arguments)
     results = {}
     for step in range(1, STEPS + 1):

@@ -20,13 +20,13 @@ open class BatchNorm: Module, Layer {
   /// Channels.
   public let features: Int
   /// Added to the variance under the root.
-  public let epsilon: Float
+  public let epsilon: Double
   /// Share of a new batch in the running statistics; nil for their plain average over all batches.
-  public let momentum: Float?
+  public let momentum: Double?
   private var isFrozen = false
 
   /// Scale 1, shift 0, running mean 0 and variance 1, as in PyTorch.
-  public init(_ features: Int, epsilon: Float = 1e-5, momentum: Float? = 0.1, affine: Bool = true) {
+  public init(_ features: Int, epsilon: Double = 1e-5, momentum: Double? = 0.1, affine: Bool = true) {
     precondition(features > 0, "BatchNorm: \(features) features")
     self.features = features
     self.epsilon = epsilon
@@ -68,7 +68,7 @@ open class BatchNorm: Module, Layer {
     let mean = runningMean.value.storage.pointer
     let variance = runningVar.value.storage.pointer
     let scale = (0..<features).map { c in
-      Double(weight?.value.storage.pointer[c] ?? 1) / (Double(variance[c]) + Double(epsilon)).squareRoot()
+      Double(weight?.value.storage.pointer[c] ?? 1) / (Double(variance[c]) + epsilon).squareRoot()
     }
     let shift = (0..<features).map { c in Double(bias?.value.storage.pointer[c] ?? 0) - Double(mean[c]) * scale[c] }
     return (scale.map { Float($0) }, shift.map { Float($0) })
@@ -77,7 +77,7 @@ open class BatchNorm: Module, Layer {
   /// running = (1 - momentum) * running + momentum * batch, the variance with n / (n - 1).
   private func updateRunningStatistics(_ statistics: BatchStatistics) {
     numBatchesTracked.value &+= 1  // a file may have filled it to the brim
-    let share = momentum.map(Double.init) ?? 1 / Double(numBatchesTracked.value)
+    let share = momentum ?? 1 / Double(numBatchesTracked.value)
     let unbiased = Double(statistics.rows) / Double(statistics.rows - 1)
     runningMean.mutate { mean in
       for c in 0..<features {

@@ -83,7 +83,7 @@ public struct BatchNormTail {
 /// 2015, arXiv:1502.03167). With `statistics.rows == 0` they count as constants: nothing is differentiated through
 /// them.
 public func batchNorm(
-  _ x: Tensor, statistics: BatchStatistics, weight: Tensor?, bias: Tensor?, epsilon: Float,
+  _ x: Tensor, statistics: BatchStatistics, weight: Tensor?, bias: Tensor?, epsilon: Double,
   tail: BatchNormTail = .init()
 ) -> Tensor {
   let matrix = ChannelRows(x, operation: "batchNorm")
@@ -154,14 +154,14 @@ private struct NormalizationFactors {
   let shift: Storage
   let inverseDeviation: Storage
 
-  init(_ statistics: BatchStatistics, weight: Storage?, bias: Storage?, epsilon: Float) {
+  init(_ statistics: BatchStatistics, weight: Storage?, bias: Storage?, epsilon: Double) {
     let channels = statistics.mean.count
     meanRest = statistics.meanRest
     scale = Storage(uninitialized: channels)
     shift = Storage(uninitialized: channels)
     inverseDeviation = Storage(uninitialized: channels)
     for c in 0..<channels {
-      let inverse = 1 / (Double(statistics.variance.pointer[c]) + Double(epsilon)).squareRoot()
+      let inverse = 1 / (Double(statistics.variance.pointer[c]) + epsilon).squareRoot()
       let slope = Double(weight?.pointer[c] ?? 1) * inverse
       inverseDeviation.pointer[c] = Float(inverse)
       scale.pointer[c] = Float(slope)
