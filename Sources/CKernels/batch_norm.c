@@ -67,34 +67,54 @@ RK_LOOP void add_rows(const float *rows, size_t before, size_t added, size_t cha
   }
 }
 
-/// One pass over the rows, in tiles of channels whose running sums stay in the first-level cache. Values are taken
-/// relative to the mean of the first rows, so that a mean far from zero costs no digits.
-RK_LOOP void statistics(const float *x, size_t rows, size_t channels, float *mean, float *m2) {
-  for (size_t begin = 0; begin < channels; begin += tile) {
-    size_t width = rk_smaller(tile, channels - begin), reference_rows = rk_smaller(group, rows);
-    float reference[tile] = {0}, sum[tile] = {0};
-    for (size_t row = 0; row < reference_rows; row++) {
-      for (size_t c = 0; c < width; c++) reference[c] += x[row * channels + begin + c] / (float)reference_rows;
-    }
-    memset(m2 + begin, 0, width * sizeof *m2);
-    size_t row = 0;
-    for (; row + group <= rows; row += group) {
-      add_rows(x + row * channels + begin, row, group, channels, width, reference, sum, m2 + begin);
-    }
-    for (; row < rows; row++) add_rows(x + row * channels + begin, row, 1, channels, width, reference, sum, m2 + begin);
-    for (size_t c = 0; c < width; c++) mean[begin + c] = (float)(reference[c] + (double)sum[c] / (double)rows);
+/// Merges the sums of a span into mean and squared deviations of the `before` rows before it, by the formula of
+/// rk_batch_norm_merge. The next span's values are taken relative to the new mean, near which they are small.
+RK_LOOP void end_statistics(size_t before, size_t added, size_t width, float *reference, float *sum, float *m2,
+                            double *mean, double *total_m2) {
+  double share = (double)added / (double)(before + added);
+  for (size_t c = 0; c < width; c++) {
+    double delta = (double)reference[c] + sum[c] / (double)added - mean[c];
+    mean[c] += delta * share;
+    total_m2[c] += m2[c] + delta * delta * ((double)before * share);
+    reference[c] = (float)mean[c];
+    sum[c] = 0;
+    m2[c] = 0;
   }
 }
 
-RK_LOOP void merge(const float *means, const float *m2s, const size_t *counts, size_t chunks, size_t channels,
-                   float *mean, float *variance) {
+/// One pass over the rows, in tiles of channels whose running sums stay in the first-level cache. Values are taken
+/// relative to a mean of other rows, so that a mean far from zero costs no digits.
+RK_LOOP void statistics(const float *x, size_t rows, size_t channels, double *mean, double *m2) {
+  for (size_t begin = 0; begin < channels; begin += tile) {
+    size_t width = rk_smaller(tile, channels - begin), reference_rows = rk_smaller(group, rows);
+    float reference[tile] = {0}, sum[tile] = {0}, partial_m2[tile] = {0};
+    for (size_t row = 0; row < reference_rows; row++) {
+      for (size_t c = 0; c < width; c++) reference[c] += x[row * channels + begin + c] / (float)reference_rows;
+    }
+    memset(mean + begin, 0, width * sizeof *mean);
+    memset(m2 + begin, 0, width * sizeof *m2);
+    for (size_t row = 0; row < rows;) {
+      size_t first = row, end = rk_smaller(rows, row + span);
+      for (; row + group <= end; row += group) {
+        add_rows(x + row * channels + begin, row - first, group, channels, width, reference, sum, partial_m2);
+      }
+      for (; row < end; row++) {
+        add_rows(x + row * channels + begin, row - first, 1, channels, width, reference, sum, partial_m2);
+      }
+      end_statistics(first, end - first, width, reference, sum, partial_m2, mean + begin, m2 + begin);
+    }
+  }
+}
+
+RK_LOOP void merge(const double *means, const double *m2s, const size_t *counts, size_t chunks, size_t channels,
+                   float *mean, float *rest, float *variance) {
   for (size_t begin = 0; begin < channels; begin += tile) {
     size_t width = rk_smaller(tile, channels - begin);
     double merged_mean[tile] = {0}, merged_m2[tile] = {0};
     size_t rows = 0;
     for (size_t chunk = 0; chunk < chunks; chunk++) {
       if (counts[chunk] == 0) continue;
-      const float *chunk_mean = means + chunk * channels + begin, *chunk_m2 = m2s + chunk * channels + begin;
+      const double *chunk_mean = means + chunk * channels + begin, *chunk_m2 = m2s + chunk * channels + begin;
       double before = (double)rows, added = (double)counts[chunk];
       double share = added / (before + added);
       for (size_t c = 0; c < width; c++) {
@@ -106,18 +126,20 @@ RK_LOOP void merge(const float *means, const float *m2s, const size_t *counts, s
     }
     for (size_t c = 0; c < width; c++) {
       mean[begin + c] = (float)merged_mean[c];
+      rest[begin + c] = (float)(merged_mean[c] - mean[begin + c]);
       variance[begin + c] = (float)(merged_m2[c] / (double)rows);
     }
   }
 }
 
-RK_LOOP void apply_rows(const float *x, size_t rows, size_t channels, const float *scale, const float *shift,
-                        const float *residual, bool adds_residual, bool relu, float *y, uint16_t *copy, bool copies) {
+RK_LOOP void apply_rows(const float *x, size_t rows, size_t channels, const float *mean, const float *scale,
+                        const float *shift, const float *residual, bool adds_residual, bool relu, float *y,
+                        uint16_t *copy, bool copies) {
   for (size_t row = 0; row < rows; row++) {
     size_t offset = row * channels;
     RK_INDEPENDENT
     for (size_t c = 0; c < channels; c++) {
-      float value = x[offset + c] * scale[c] + shift[c];
+      float value = (x[offset + c] - mean[c]) * scale[c] + shift[c];
       if (adds_residual) value += residual[offset + c];
       if (relu) value = value < 0 ? 0 : value;
       y[offset + c] = value;
@@ -127,27 +149,28 @@ RK_LOOP void apply_rows(const float *x, size_t rows, size_t channels, const floa
 }
 
 // The options are spelt out as constants, so that no loop tests them.
-RK_LOOP void apply_options(const float *x, size_t rows, size_t channels, const float *scale, const float *shift,
-                           const float *residual, bool relu, float *y, uint16_t *copy, bool copies) {
+RK_LOOP void apply_options(const float *x, size_t rows, size_t channels, const float *mean, const float *scale,
+                           const float *shift, const float *residual, bool relu, float *y, uint16_t *copy,
+                           bool copies) {
   if (residual && relu) {
-    apply_rows(x, rows, channels, scale, shift, residual, true, true, y, copy, copies);
+    apply_rows(x, rows, channels, mean, scale, shift, residual, true, true, y, copy, copies);
   } else if (residual) {
-    apply_rows(x, rows, channels, scale, shift, residual, true, false, y, copy, copies);
+    apply_rows(x, rows, channels, mean, scale, shift, residual, true, false, y, copy, copies);
   } else if (relu) {
-    apply_rows(x, rows, channels, scale, shift, NULL, false, true, y, copy, copies);
+    apply_rows(x, rows, channels, mean, scale, shift, NULL, false, true, y, copy, copies);
   } else {
-    apply_rows(x, rows, channels, scale, shift, NULL, false, false, y, copy, copies);
+    apply_rows(x, rows, channels, mean, scale, shift, NULL, false, false, y, copy, copies);
   }
 }
 
-RK_LOOP void apply(const float *x, size_t rows, size_t channels, const float *scale, const float *shift,
-                   const float *residual, bool relu, float *y) {
-  apply_options(x, rows, channels, scale, shift, residual, relu, y, NULL, false);
+RK_LOOP void apply(const float *x, size_t rows, size_t channels, const float *mean, const float *scale,
+                   const float *shift, const float *residual, bool relu, float *y) {
+  apply_options(x, rows, channels, mean, scale, shift, residual, relu, y, NULL, false);
 }
 
-RK_LOOP void apply_bfloat16(const float *x, size_t rows, size_t channels, const float *scale, const float *shift,
-                            const float *residual, bool relu, float *y, uint16_t *y_bfloat16) {
-  apply_options(x, rows, channels, scale, shift, residual, relu, y, y_bfloat16, true);
+RK_LOOP void apply_bfloat16(const float *x, size_t rows, size_t channels, const float *mean, const float *scale,
+                            const float *shift, const float *residual, bool relu, float *y, uint16_t *y_bfloat16) {
+  apply_options(x, rows, channels, mean, scale, shift, residual, relu, y, y_bfloat16, true);
 }
 
 /// Adds `added` rows (a constant: `group` or 1) from element `first` on to the running sums of g and g * (x - mean).
@@ -256,19 +279,19 @@ RK_LOOP void backward_apply(const float *grad_y, const float *y, const float *x,
 }
 
 RK_DISPATCH(void, rk_batch_norm_statistics, statistics,
-            (const float *x, size_t rows, size_t channels, float *mean, float *m2), (x, rows, channels, mean, m2))
+            (const float *x, size_t rows, size_t channels, double *mean, double *m2), (x, rows, channels, mean, m2))
 RK_DISPATCH(void, rk_batch_norm_merge, merge,
-            (const float *means, const float *m2s, const size_t *counts, size_t chunks, size_t channels, float *mean,
-             float *variance),
-            (means, m2s, counts, chunks, channels, mean, variance))
+            (const double *means, const double *m2s, const size_t *counts, size_t chunks, size_t channels, float *mean,
+             float *rest, float *variance),
+            (means, m2s, counts, chunks, channels, mean, rest, variance))
 RK_DISPATCH(void, rk_batch_norm_apply, apply,
-            (const float *x, size_t rows, size_t channels, const float *scale, const float *shift,
+            (const float *x, size_t rows, size_t channels, const float *mean, const float *scale, const float *shift,
              const float *residual, bool relu, float *y),
-            (x, rows, channels, scale, shift, residual, relu, y))
+            (x, rows, channels, mean, scale, shift, residual, relu, y))
 RK_DISPATCH(void, rk_batch_norm_apply_bfloat16, apply_bfloat16,
-            (const float *x, size_t rows, size_t channels, const float *scale, const float *shift,
+            (const float *x, size_t rows, size_t channels, const float *mean, const float *scale, const float *shift,
              const float *residual, bool relu, float *y, uint16_t *y_bfloat16),
-            (x, rows, channels, scale, shift, residual, relu, y, y_bfloat16))
+            (x, rows, channels, mean, scale, shift, residual, relu, y, y_bfloat16))
 RK_DISPATCH(void, rk_batch_norm_backward_reduce, backward_reduce,
             (const float *grad_y, const float *y, const float *x, size_t rows, size_t channels, const float *mean,
              const float *inverse_deviation, float *sum_g, float *sum_g_xhat),

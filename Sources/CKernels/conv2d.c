@@ -10,7 +10,7 @@ size_t rk_conv2d_forward_tasks(const rk_conv2d *shape) {
 void rk_conv2d_forward(const rk_conv2d *shape, const float *input, const float *packed, const rk_epilogue *epilogue,
                        float *output, size_t task) {
   rk_product product = rk_product_of(shape, false);
-  rk_product_run(&product, input, packed, epilogue, false, output, task);
+  rk_product_run(&product, rk_microkernels_current()->by_rows, input, packed, epilogue, false, output, task);
 }
 
 size_t rk_conv2d_backward_input_tasks(const rk_conv2d *shape) {
@@ -21,7 +21,7 @@ size_t rk_conv2d_backward_input_tasks(const rk_conv2d *shape) {
 void rk_conv2d_backward_input(const rk_conv2d *shape, const float *grad_output, const float *packed, bool accumulate,
                               float *grad_input, size_t task) {
   rk_product product = rk_product_of(shape, true);
-  rk_product_run(&product, grad_output, packed, NULL, accumulate, grad_input, task);
+  rk_product_run(&product, rk_microkernels_current()->by_rows, grad_output, packed, NULL, accumulate, grad_input, task);
 }
 
 bool rk_conv2d_prefers_direct(const rk_conv2d *s) {

@@ -24,7 +24,7 @@ static bool tap_position(size_t out, size_t stride, size_t k, size_t padding, si
               for (size_t i = 0; i < (s)->in_channels; i++) {                                                        \
                 size_t out = ((oh * (s)->out_width + ow) * (s)->batch + n) * (s)->out_channels + o;                  \
                 size_t in = ((h * (s)->width + w) * (s)->batch + n) * (s)->in_channels + i;                          \
-                size_t tap = ((o * (s)->kernel_height + kh) * (s)->kernel_width + kw) * (s)->in_channels + i;        \
+                size_t tap = ((kh * (s)->kernel_width + kw) * (s)->out_channels + o) * (s)->in_channels + i;         \
                 visit;                                                                                               \
               }                                                                                                      \
         }

@@ -13,12 +13,11 @@ void rk_pack_matrix(const rk_product *p, const float *weight, size_t panel, size
   const rk_microkernels *kernels = rk_microkernels_current();
   size_t column = panel * RK_PANEL;
   size_t columns = p->columns - column < RK_PANEL ? p->columns - column : RK_PANEL;
+  const float *matrix = weight + tap * p->columns * p->depth;
   if (p->height.gradient) {
-    size_t filter = tap_count(p) * p->columns;
-    kernels->copy(weight + channel * filter + tap * p->columns + column, filter, columns, depth, out);
+    kernels->copy(matrix + channel * p->columns + column, p->columns, columns, depth, out);
   } else {
-    size_t filter = tap_count(p) * p->depth;
-    kernels->transpose(weight + column * filter + tap * p->depth + channel, filter, columns, depth, out);
+    kernels->transpose(matrix + column * p->depth + channel, p->depth, columns, depth, out);
   }
 }
 

@@ -6,9 +6,10 @@
 #include "microkernel.h"
 
 enum {
-  // Steps of a sum that stay in registers: a panel's share of B fits the L2 cache, rounding errors stay small.
+  // Steps of a sum between two visits to the result: a panel's share of B fits the L2 cache.
   BLOCK_DEPTH = 576,
   BLOCK_TAPS = 64,
+  MOST_TILE_ROWS = 32,
   // What a task packs for itself: all taps of one panel of a 3 x 3 kernel over 256 channels.
   SCRATCH_FLOATS = 9 * 256 * RK_PANEL,
 };
@@ -16,6 +17,9 @@ enum {
 static size_t minimum(size_t a, size_t b) { return a < b ? a : b; }
 static size_t maximum(size_t a, size_t b) { return a > b ? a : b; }
 static size_t divide_up(size_t a, size_t b) { return (a + b - 1) / b; }
+
+// Depth of a packed matrix.
+static size_t padded_depth(const rk_product *p) { return divide_up(p->depth, p->depth_multiple) * p->depth_multiple; }
 
 // A rectangle of the kernel.
 typedef struct {
@@ -26,11 +30,12 @@ typedef struct {
 typedef struct {
   rk_stretch stretches[BLOCK_TAPS];
   size_t taps, depth;
+  size_t source_depth;  // `depth` without padding
 } block;
 
 typedef struct {
   const rk_product *product;
-  const rk_microkernels *kernels;
+  void (*by_rows)(const rk_tile *);
   const float *source;
   const rk_epilogue *epilogue;
   float *result;
@@ -45,11 +50,21 @@ typedef struct {
   float *scratch;
 } task;
 
+// Copies what the block takes of the rows, one row after the other, padded with zeros.
+static void gather(const task *t, const block *b, const ptrdiff_t *source_rows, size_t rows, float *out) {
+  for (size_t k = 0; k < rows; k++) {
+    for (size_t s = 0; s < b->taps; s++, out += b->depth) {
+      memcpy(out, t->source + source_rows[k] + b->stretches[s].a, b->source_depth * sizeof(float));
+      memset(out + b->source_depth, 0, (b->depth - b->source_depth) * sizeof(float));
+    }
+  }
+}
+
 static void multiply_tile(const task *t, const rk_rectangle *r, const block *b, size_t row, size_t rows, bool first,
                           bool last) {
   const rk_product *p = t->product;
-  ptrdiff_t source_rows[RK_TILE_ROWS];
-  size_t result_rows[RK_TILE_ROWS];
+  ptrdiff_t source_rows[MOST_TILE_ROWS];
+  size_t result_rows[MOST_TILE_ROWS];
   rk_locate_rows(p, r, row, rows, source_rows, result_rows);
 
   rk_tile tile = {
@@ -62,35 +77,29 @@ static void multiply_tile(const task *t, const rk_rectangle *r, const block *b, 
       .c_rows = result_rows,
       .accumulate = t->accumulate || !first,
   };
-  float gathered[RK_TILE_ROWS * BLOCK_DEPTH];
+  float gathered[MOST_TILE_ROWS * BLOCK_DEPTH];
   rk_stretch stretches[BLOCK_TAPS];
-  if (r->gathered) {
-    size_t stride = b->taps * b->depth;
-    for (size_t k = 0; k < rows; k++) {
-      for (size_t s = 0; s < b->taps; s++) {
-        memcpy(gathered + k * stride + s * b->depth, t->source + source_rows[k] + b->stretches[s].a,
-               b->depth * sizeof(float));
-      }
-    }
+  if (r->gathered || p->depth % p->depth_multiple != 0) {
+    gather(t, b, source_rows, rows, gathered);
     for (size_t s = 0; s < b->taps; s++) {
       stretches[s] = (rk_stretch){(ptrdiff_t)(s * b->depth), b->stretches[s].b, b->depth};
     }
     tile.stretches = stretches;
     tile.a = gathered;
-    tile.a_stride = (ptrdiff_t)stride;
+    tile.a_stride = (ptrdiff_t)(b->taps * b->depth);
   }
 
   for (size_t panel = t->panel; panel < t->panel_end; panel++) {
     size_t column = panel * RK_PANEL;
     tile.columns = minimum(p->columns - column, RK_PANEL);
-    tile.b = t->packed + (panel - t->first_packed) * t->box.height * t->box.width * p->depth * RK_PANEL;
+    tile.b = t->packed + (panel - t->first_packed) * t->box.height * t->box.width * padded_depth(p) * RK_PANEL;
     tile.c = t->result + column;
     if (last && t->epilogue != NULL) {
       tile.bias = t->epilogue->bias != NULL ? t->epilogue->bias + column : NULL;
       tile.residual = t->epilogue->residual != NULL ? t->epilogue->residual + column : NULL;
       tile.relu = t->epilogue->relu;
     }
-    t->kernels->by_rows(&tile);
+    t->by_rows(&tile);
   }
 }
 
@@ -100,6 +109,7 @@ static void fill_block(const task *t, const rk_rectangle *r, size_t tap, size_t 
   const rk_product *p = t->product;
   b->taps = tap_end - tap;
   b->depth = channel_end - channel;
+  b->source_depth = minimum(channel_end, p->depth) - channel;
   for (size_t s = 0; s < b->taps; s++) {
     size_t i = (tap + s) / r->width.taps, j = (tap + s) % r->width.taps;
     ptrdiff_t position = (ptrdiff_t)i * r->height.source_tap_step * (ptrdiff_t)p->width.source +
@@ -108,7 +118,7 @@ static void fill_block(const task *t, const rk_rectangle *r, size_t tap, size_t 
     size_t number = (kh - t->box.top) * t->box.width + kw - t->box.left;
     b->stretches[s] = (rk_stretch){
         .a = position * (ptrdiff_t)(p->batch * p->depth) + (ptrdiff_t)channel,
-        .b = (ptrdiff_t)((number * p->depth + channel) * RK_PANEL),
+        .b = (ptrdiff_t)((number * padded_depth(p) + channel) * RK_PANEL),
         .depth = b->depth,
     };
     if (t->weight != NULL) {
@@ -122,14 +132,16 @@ static void fill_block(const task *t, const rk_rectangle *r, size_t tap, size_t 
 // Tiles [first, end) of the rectangle, block by block of the sum.
 static void multiply_tiles(const task *t, const rk_rectangle *r, size_t first, size_t end) {
   const rk_product *p = t->product;
-  size_t taps_at_once = minimum(maximum(BLOCK_DEPTH / p->depth, 1), BLOCK_TAPS);
-  size_t tap_blocks = maximum(divide_up(r->taps, taps_at_once), 1), depth_blocks = divide_up(p->depth, BLOCK_DEPTH);
+  size_t depth = padded_depth(p), steps = depth / p->depth_multiple;
+  size_t taps_at_once = minimum(maximum(BLOCK_DEPTH / depth, 1), BLOCK_TAPS);
+  size_t tap_blocks = maximum(divide_up(r->taps, taps_at_once), 1), depth_blocks = divide_up(depth, BLOCK_DEPTH);
   size_t blocks = tap_blocks * depth_blocks;
   for (size_t number = 0; number < blocks; number++) {
     size_t tap_block = number / depth_blocks, depth_block = number % depth_blocks;
     block b;
     fill_block(t, r, r->taps * tap_block / tap_blocks, r->taps * (tap_block + 1) / tap_blocks,
-               p->depth * depth_block / depth_blocks, p->depth * (depth_block + 1) / depth_blocks, &b);
+               steps * depth_block / depth_blocks * p->depth_multiple,
+               steps * (depth_block + 1) / depth_blocks * p->depth_multiple, &b);
     for (size_t tile = first; tile < end; tile++) {
       size_t start = tile / r->tiles_per_run * r->run, k = tile % r->tiles_per_run;
       size_t row = r->run * k / r->tiles_per_run, row_end = r->run * (k + 1) / r->tiles_per_run;
@@ -151,7 +163,6 @@ static task task_of(const rk_product *product, const rk_partition *part, size_t 
   size_t group = number % part->groups;
   return (task){
       .product = product,
-      .kernels = rk_microkernels_current(),
       .panel = part->panels * group / part->groups,
       .panel_end = part->panels * (group + 1) / part->groups,
       .box = {0, 0, product->height.kernel, product->width.kernel},
@@ -163,14 +174,15 @@ size_t rk_product_tasks(const rk_product *product) {
   return part.chunks * part.groups;
 }
 
-void rk_product_run(const rk_product *product, const float *source, const float *packed, const rk_epilogue *epilogue,
-                    bool accumulate, float *result, size_t number) {
+void rk_product_run(const rk_product *product, void (*by_rows)(const rk_tile *), const float *source,
+                    const float *packed, const rk_epilogue *epilogue, bool accumulate, float *result, size_t number) {
   rk_partition part = rk_partition_of(product);
   task t = task_of(product, &part, number);
   t.source = source;
   t.epilogue = epilogue;
   t.result = result;
   t.accumulate = accumulate;
+  t.by_rows = by_rows;
   t.packed = packed;
   multiply_chunk(&t, &part, number / part.groups);
 }
@@ -224,6 +236,7 @@ void rk_product_run_direct(const rk_product *product, const float *source, const
   t.epilogue = epilogue;
   t.result = result;
   t.accumulate = accumulate;
+  t.by_rows = rk_microkernels_current()->by_rows;
   t.packed = scratch;
   t.first_packed = t.panel;
   t.box = box;

@@ -3,13 +3,14 @@
 #define RESIDUAL_CONV2D_PRODUCT_H
 
 #include "conv2d_rectangle.h"
+#include "microkernel.h"
 
-/// With weights packed by rk_conv2d_pack.
+/// With packed weights: for each panel and tap, [depth rounded up to depth_multiple][32].
 size_t rk_product_tasks(const rk_product *product);
-void rk_product_run(const rk_product *product, const float *source, const float *packed, const rk_epilogue *epilogue,
-                    bool accumulate, float *result, size_t task);
+void rk_product_run(const rk_product *product, void (*by_rows)(const rk_tile *), const float *source,
+                    const float *packed, const rk_epilogue *epilogue, bool accumulate, float *result, size_t task);
 
-/// With weights [O, KH, KW, I].
+/// With weights [KH, KW, O, I].
 size_t rk_product_direct_tasks(const rk_product *product);
 void rk_product_run_direct(const rk_product *product, const float *source, const float *weight,
                            const rk_epilogue *epilogue, bool accumulate, float *result, size_t task);

@@ -23,6 +23,8 @@ rk_product rk_product_of(const rk_conv2d *s, bool gradient) {
       .batch = s->batch,
       .depth = gradient ? s->out_channels : s->in_channels,
       .columns = gradient ? s->in_channels : s->out_channels,
+      .tile_rows = RK_TILE_ROWS,
+      .depth_multiple = 1,
   };
 }
 
@@ -45,7 +47,7 @@ static rk_rectangle rectangle_of(const rk_product *p, const rk_span *height, con
   }
   r.gathered = r.run < SHORTEST_RUN && r.run < r.rows;
   if (r.gathered) r.run = r.rows;
-  r.tiles_per_run = divide_up(r.run, RK_TILE_ROWS);
+  r.tiles_per_run = divide_up(r.run, p->tile_rows);
   r.tiles = r.rows / r.run * r.tiles_per_run;
   return r;
 }
@@ -95,7 +97,7 @@ rk_partition rk_partition_of(const rk_product *p) {
     tiles += r.tiles;
   }
   size_t panel_floats = p->height.kernel * p->width.kernel * p->depth * RK_PANEL;
-  size_t work = part.cost * RK_TILE_ROWS * p->depth * part.panels * RK_PANEL;
+  size_t work = part.cost * p->tile_rows * p->depth * part.panels * RK_PANEL;
   size_t tasks = minimum(maximum(work / TASK_WORK, 1), MOST_TASKS);
   part.groups = divide_up(part.panels, maximum(minimum(GROUP_FLOATS / panel_floats, part.panels), 1));
   part.chunks = maximum(minimum(divide_up(tasks, part.groups), tiles), 1);

@@ -11,6 +11,8 @@ typedef struct {
   size_t batch;
   size_t depth;    // source channels
   size_t columns;  // result channels
+  size_t tile_rows;
+  size_t depth_multiple;  // source rows are read in place only if `depth` is a multiple of it
 } rk_product;
 
 rk_product rk_product_of(const rk_conv2d *shape, bool gradient);

@@ -1,7 +1,7 @@
-// The weight gradient: for each tap, the product of the transposed output gradient and the input rows that the tap meets.
+// The weight gradient: for each tap, the product of the transposed output gradient and the input rows that it meets.
 //
-// Output rows are taken in blocks, so that a block of both operands stays in the cache while every tile of the task adds
-// it to its part of the result; partial sums are added up in the order of the blocks.
+// Output rows are taken in blocks, so that a block of both operands stays in the cache while every tile of the task
+// adds it to its part of the result; partial sums are added up in the order of the blocks.
 #include <string.h>
 
 #include "conv2d_windows.h"
@@ -21,7 +21,7 @@ static size_t minimum(size_t a, size_t b) { return a < b ? a : b; }
 static size_t maximum(size_t a, size_t b) { return a > b ? a : b; }
 static size_t divide_up(size_t a, size_t b) { return (a + b - 1) / b; }
 static size_t tap_count(const rk_conv2d *s) { return s->kernel_height * s->kernel_width; }
-static size_t filter_count(const rk_conv2d *s) { return tap_count(s) * s->in_channels; }
+static size_t column_count(const rk_conv2d *s) { return tap_count(s) * s->in_channels; }
 
 // With few input channels (the first layer), taps and channels together are the columns of the product: the input is
 // gathered, padding included.
@@ -35,7 +35,7 @@ typedef struct {
 
 static partition partition_of(const rk_conv2d *s) {
   partition part = {.tiles = divide_up(s->out_channels, RK_TILE_ROWS)};
-  part.panels = divide_up(is_gathered(s) ? filter_count(s) : s->in_channels, RK_PANEL);
+  part.panels = divide_up(is_gathered(s) ? column_count(s) : s->in_channels, RK_PANEL);
   part.units = is_gathered(s) ? part.panels : part.panels * tap_count(s);
   size_t work = s->out_height * s->out_width * s->batch * part.units * RK_PANEL * s->out_channels;
   size_t tasks = minimum(maximum(work / TASK_WORK, 1), MOST_TASKS);
@@ -60,72 +60,49 @@ typedef struct {
   size_t tile_count, tile, tile_end;
   bool accumulate;
   size_t row, row_end;  // the block of output rows
-  size_t run_count;
-  rk_stretch runs[BLOCK_ROWS];
+  size_t stretch_count;
+  rk_stretch stretches[BLOCK_ROWS];
   _Alignas(64) float packed[BLOCK_ROWS * RK_PANEL];
 } task;
 
 static size_t tile_channel(const task *t, size_t tile) { return t->shape->out_channels * tile / t->tile_count; }
 
-// Adds the task's tiles of the `columns` columns that start at `column` of a filter.
-static void multiply_tiles(const task *t, const float *b, size_t b_stride, size_t column, size_t columns,
-                           bool accumulate) {
-  const rk_conv2d *s = t->shape;
-  for (size_t k = t->tile; k < t->tile_end; k++) {
-    size_t channel = tile_channel(t, k), rows = tile_channel(t, k + 1) - channel, c_rows[RK_TILE_ROWS];
-    for (size_t r = 0; r < rows; r++) c_rows[r] = (channel + r) * filter_count(s);
-    rk_tile tile = {
-        .rows = rows,
-        .columns = columns,
-        .stretches = t->runs,
-        .stretch_count = t->run_count,
-        .a = t->grad_output + channel,
-        .a_stride = (ptrdiff_t)s->out_channels,
-        .b = b,
-        .b_stride = (ptrdiff_t)b_stride,
-        .c = t->grad_weight + column,
-        .c_rows = c_rows,
-        .accumulate = accumulate,
+// The product of a tile of output channels with `columns` columns of B; rows of C are `c_stride` apart.
+static void multiply_tile(const task *t, size_t k, const float *b, size_t b_stride, size_t columns, float *c,
+                          size_t c_stride, bool accumulate) {
+  size_t channel = tile_channel(t, k), rows = tile_channel(t, k + 1) - channel, c_rows[RK_TILE_ROWS];
+  for (size_t r = 0; r < rows; r++) c_rows[r] = r * c_stride;
+  rk_tile tile = {
+      .rows = rows,
+      .columns = columns,
+      .stretches = t->stretches,
+      .stretch_count = t->stretch_count,
+      .a = t->grad_output + channel,
+      .a_stride = (ptrdiff_t)t->shape->out_channels,
+      .b = b,
+      .b_stride = (ptrdiff_t)b_stride,
+      .c = c,
+      .c_rows = c_rows,
+      .accumulate = accumulate,
+  };
+  t->kernels->by_columns(&tile);
+}
+
+// The gradient of the weights from output channel `o` and input channel `i` on, for one tap.
+static float *gradient_at(const task *t, size_t tap, size_t o, size_t i) {
+  return t->grad_weight + (tap * t->shape->out_channels + o) * t->shape->in_channels + i;
+}
+
+// The stretches of the block that meet data with the tap; their offset in B is that of channel 0 of the input row.
+static void find_stretches(task *t, size_t tap) {
+  rk_run runs[BLOCK_ROWS];
+  t->stretch_count = rk_find_runs(t->shape, tap, t->row, t->row_end, runs);
+  for (size_t r = 0; r < t->stretch_count; r++) {
+    t->stretches[r] = (rk_stretch){
+        .a = (ptrdiff_t)(runs[r].output_row * t->shape->out_channels),
+        .b = (ptrdiff_t)(runs[r].input_row * t->shape->in_channels),
+        .depth = runs[r].count,
     };
-    t->kernels->by_columns(&tile);
-  }
-}
-
-// Output positions whose window meets data with a tap.
-typedef struct {
-  size_t top, bottom, left, right;
-} area;
-
-static area area_of(const rk_conv2d *s, size_t tap) {
-  area a;
-  rk_axis height = rk_height_axis(s, false), width = rk_width_axis(s, false);
-  rk_tap_range(&height, tap / s->kernel_width, &a.top, &a.bottom);
-  rk_tap_range(&width, tap % s->kernel_width, &a.left, &a.right);
-  return a;
-}
-
-static bool is_empty(area a) { return a.top >= a.bottom || a.left >= a.right; }
-
-// The output rows of the block that meet data with the tap: fills t->runs with their offsets in the output gradient (a)
-// and in the input (b).
-static void find_runs(task *t, size_t tap) {
-  const rk_conv2d *s = t->shape;
-  area a = area_of(s, tap);
-  size_t kh = tap / s->kernel_width, kw = tap % s->kernel_width, line = s->out_width * s->batch;
-  t->run_count = 0;
-  for (size_t oh = maximum(a.top, t->row / line); oh < a.bottom && oh * line < t->row_end; oh++) {
-    size_t row = maximum(oh * line + a.left * s->batch, t->row);
-    size_t end = minimum(oh * line + a.right * s->batch, t->row_end);
-    size_t h = oh * s->stride_height + kh - s->padding_height;
-    size_t n = row % s->batch, w = row % line / s->batch * s->stride_width + kw - s->padding_width;
-    while (row < end) {
-      size_t length = s->stride_width == 1 ? end - row : minimum(end - row, s->batch - n);
-      size_t from = ((h * s->width + w) * s->batch + n) * s->in_channels;
-      t->runs[t->run_count++] = (rk_stretch){(ptrdiff_t)(row * s->out_channels), (ptrdiff_t)from, length};
-      row += length;
-      n = 0;
-      w += s->stride_width;
-    }
   }
 }
 
@@ -133,23 +110,27 @@ static void find_runs(task *t, size_t tap) {
 static void multiply_tap(task *t, size_t tap, size_t channel) {
   const rk_conv2d *s = t->shape;
   size_t columns = minimum(s->in_channels - channel, RK_PANEL);
-  find_runs(t, tap);
-  if (t->run_count == 0) return;
+  find_stretches(t, tap);
+  if (t->stretch_count == 0) return;
   const float *b = t->input + channel;
   size_t b_stride = s->in_channels;
   if (columns % WHOLE_COLUMNS != 0) {
     size_t row = 0;
-    for (size_t r = 0; r < t->run_count; r++) {
-      t->kernels->copy(b + t->runs[r].b, s->in_channels, columns, t->runs[r].depth, t->packed + row * RK_PANEL);
-      t->runs[r].b = (ptrdiff_t)(row * RK_PANEL);
-      row += t->runs[r].depth;
+    for (size_t r = 0; r < t->stretch_count; r++) {
+      rk_stretch *stretch = &t->stretches[r];
+      t->kernels->copy(b + stretch->b, s->in_channels, columns, stretch->depth, t->packed + row * RK_PANEL);
+      stretch->b = (ptrdiff_t)(row * RK_PANEL);
+      row += stretch->depth;
     }
     b = t->packed;
     b_stride = RK_PANEL;
   }
-  area a = area_of(s, tap);
-  bool begun = (a.top * s->out_width + a.left) * s->batch < t->row;
-  multiply_tiles(t, b, b_stride, tap * s->in_channels + channel, columns, t->accumulate || begun);
+  rk_area area = rk_tap_area(s, tap);
+  bool begun = (area.top * s->out_width + area.left) * s->batch < t->row;
+  for (size_t k = t->tile; k < t->tile_end; k++) {
+    multiply_tile(t, k, b, b_stride, columns, gradient_at(t, tap, tile_channel(t, k), channel), s->in_channels,
+                  t->accumulate || begun);
+  }
 }
 
 static inline void copy_pieces(const float *x, size_t stride, size_t length, size_t depth, float *out) {
@@ -172,24 +153,37 @@ static void gather_pieces(const float *x, size_t stride, size_t length, size_t d
   }
 }
 
-// Columns [column, column + columns) of the gathered input: taps and channels in the order of a filter.
+// Adds a tile of columns from `column` on, which lie apart in the result.
+static void scatter(const task *t, size_t k, size_t column, size_t columns, float (*tile)[RK_PANEL], bool accumulate) {
+  size_t inputs = t->shape->in_channels, first = tile_channel(t, k), rows = tile_channel(t, k + 1) - first;
+  for (size_t c = 0; c < columns; c++) {
+    float *gradient = gradient_at(t, (column + c) / inputs, first, (column + c) % inputs);
+    for (size_t r = 0; r < rows; r++, gradient += inputs) *gradient = tile[r][c] + (accumulate ? *gradient : 0);
+  }
+}
+
+// Columns from `column` on of the gathered input: taps, and in each the channels.
 static void multiply_gathered(task *t, size_t column) {
   const rk_conv2d *s = t->shape;
-  size_t columns = minimum(filter_count(s) - column, RK_PANEL);
+  size_t columns = minimum(column_count(s) - column, RK_PANEL);
   memset(t->packed, 0, sizeof t->packed);
   for (size_t c = column, next; c < column + columns; c = next) {
     size_t tap = c / s->in_channels;
     next = minimum((tap + 1) * s->in_channels, column + columns);
-    find_runs(t, tap);
-    for (size_t r = 0; r < t->run_count; r++) {
-      size_t row = (size_t)t->runs[r].a / s->out_channels - t->row;
-      gather_pieces(t->input + t->runs[r].b + c % s->in_channels, s->in_channels, next - c, t->runs[r].depth,
+    find_stretches(t, tap);
+    for (size_t r = 0; r < t->stretch_count; r++) {
+      size_t row = (size_t)t->stretches[r].a / s->out_channels - t->row;
+      gather_pieces(t->input + t->stretches[r].b + c % s->in_channels, s->in_channels, next - c, t->stretches[r].depth,
                     t->packed + row * RK_PANEL + c - column);
     }
   }
-  t->runs[0] = (rk_stretch){(ptrdiff_t)(t->row * s->out_channels), 0, t->row_end - t->row};
-  t->run_count = 1;
-  multiply_tiles(t, t->packed, RK_PANEL, column, columns, t->accumulate || t->row > 0);
+  t->stretches[0] = (rk_stretch){(ptrdiff_t)(t->row * s->out_channels), 0, t->row_end - t->row};
+  t->stretch_count = 1;
+  for (size_t k = t->tile; k < t->tile_end; k++) {
+    float tile[RK_TILE_ROWS][RK_PANEL];
+    multiply_tile(t, k, t->packed, RK_PANEL, columns, tile[0], RK_PANEL, false);
+    scatter(t, k, column, columns, tile, t->accumulate || t->row > 0);
+  }
 }
 
 // Taps that meet only padding have no gradient.
@@ -198,9 +192,8 @@ static void clear_unmet_taps(const task *t, const partition *part, size_t first,
   for (size_t o = tile_channel(t, t->tile); o < tile_channel(t, t->tile_end); o++) {
     for (size_t unit = first; unit < end; unit++) {
       size_t tap = unit / part->panels, channel = unit % part->panels * RK_PANEL;
-      if (!is_empty(area_of(s, tap))) continue;
-      memset(t->grad_weight + o * filter_count(s) + tap * s->in_channels + channel, 0,
-             minimum(s->in_channels - channel, RK_PANEL) * sizeof(float));
+      if (!rk_area_is_empty(rk_tap_area(s, tap))) continue;
+      memset(gradient_at(t, tap, o, channel), 0, minimum(s->in_channels - channel, RK_PANEL) * sizeof(float));
     }
   }
 }

@@ -24,6 +24,7 @@ rk_axis rk_width_axis(const rk_conv2d *s, bool gradient) {
 
 static size_t subtract_or_zero(size_t a, size_t b) { return a > b ? a - b : 0; }
 static size_t minimum(size_t a, size_t b) { return a < b ? a : b; }
+static size_t maximum(size_t a, size_t b) { return a > b ? a : b; }
 
 // The taps that the window of one result position meets.
 typedef struct {
@@ -76,10 +77,40 @@ bool rk_next_span(const rk_axis *axis, rk_span *span) {
   return true;
 }
 
-void rk_tap_range(const rk_axis *forward, size_t tap, size_t *begin, size_t *end) {
+// Output positions [*begin, *end) of the axis whose window meets data with the tap.
+static void find_tap_range(const rk_axis *forward, size_t tap, size_t *begin, size_t *end) {
   size_t shift = subtract_or_zero(forward->padding, tap);
   *begin = minimum((shift + forward->stride - 1) / forward->stride, forward->result);
   size_t reach = subtract_or_zero(forward->source + forward->padding, tap);
   *end = minimum((reach + forward->stride - 1) / forward->stride, forward->result);
   if (*end < *begin) *end = *begin;
+}
+
+rk_area rk_tap_area(const rk_conv2d *s, size_t tap) {
+  rk_area area;
+  rk_axis height = rk_height_axis(s, false), width = rk_width_axis(s, false);
+  find_tap_range(&height, tap / s->kernel_width, &area.top, &area.bottom);
+  find_tap_range(&width, tap % s->kernel_width, &area.left, &area.right);
+  return area;
+}
+
+bool rk_area_is_empty(rk_area area) { return area.top >= area.bottom || area.left >= area.right; }
+
+size_t rk_find_runs(const rk_conv2d *s, size_t tap, size_t first_row, size_t row_end, rk_run *runs) {
+  rk_area area = rk_tap_area(s, tap);
+  size_t kh = tap / s->kernel_width, kw = tap % s->kernel_width, line = s->out_width * s->batch, count = 0;
+  for (size_t oh = maximum(area.top, first_row / line); oh < area.bottom && oh * line < row_end; oh++) {
+    size_t row = maximum(oh * line + area.left * s->batch, first_row);
+    size_t end = minimum(oh * line + area.right * s->batch, row_end);
+    size_t h = oh * s->stride_height + kh - s->padding_height;
+    size_t n = row % s->batch, w = row % line / s->batch * s->stride_width + kw - s->padding_width;
+    while (row < end) {
+      size_t length = s->stride_width == 1 ? end - row : minimum(end - row, s->batch - n);
+      runs[count++] = (rk_run){row, (h * s->width + w) * s->batch + n, length};
+      row += length;
+      n = 0;
+      w += s->stride_width;
+    }
+  }
+  return count;
 }

@@ -29,7 +29,20 @@ rk_axis rk_width_axis(const rk_conv2d *shape, bool gradient);
 /// Moves to the next span of the axis; a zeroed span is before the first. False after the last.
 bool rk_next_span(const rk_axis *axis, rk_span *span);
 
-/// Output positions [*begin, *end) whose window meets data with tap `tap`.
-void rk_tap_range(const rk_axis *forward, size_t tap, size_t *begin, size_t *end);
+/// Output positions whose window meets data with one tap.
+typedef struct {
+  size_t top, bottom, left, right;
+} rk_area;
+
+rk_area rk_tap_area(const rk_conv2d *shape, size_t tap);
+bool rk_area_is_empty(rk_area area);
+
+/// `count` output rows from output_row on that meet the input rows from input_row on.
+typedef struct {
+  size_t output_row, input_row, count;
+} rk_run;
+
+/// The output rows [row, row_end) that meet data with the tap, at most row_end - row runs; returns how many.
+size_t rk_find_runs(const rk_conv2d *shape, size_t tap, size_t row, size_t row_end, rk_run *runs);
 
 #endif

@@ -50,6 +50,8 @@ extern const rk_microkernels rk_microkernels_neon;
 /// The microkernels of the instruction set in use.
 const rk_microkernels *rk_microkernels_current(void);
 
+/// Finishes the sums of row `row` and writes them to C.
+void rk_store_row_portable(const rk_tile *tile, size_t row, const float sum[RK_PANEL]);
 void rk_transpose_portable(const float *x, size_t stride, size_t columns, size_t depth, float *out);
 void rk_copy_portable(const float *x, size_t stride, size_t columns, size_t depth, float *out);
 

@@ -8,74 +8,99 @@
 //   MAXIMUM(a, b)              b when either is a NaN
 //   LOAD_PART(p, n) STORE_PART(p, n, x)   the first n lanes, 0 < n <= LANES
 // and gets the functions by_rows and by_columns.
-#include "microkernel.h"
+#include "microkernel_store.h"
 
-#define INLINE static inline __attribute__((always_inline)) TARGET
-#define UNROLL _Pragma("clang loop unroll(full)")
+// Sums that stay in registers for long lose what is small beside them: after LONGEST_SUM products they are added to
+// `total` in memory and start anew. This keeps rounding errors at the level of sums of that length.
+enum { LONGEST_SUM = 64 };
 
-// Finishes the sums of rows `row`... and columns `column`... of the tile and writes them to C.
-INLINE void store_sums(const int rows, const int vectors, const rk_tile *tile, size_t row, size_t column,
-                       VECTOR sum[ROWS][VECTORS]) {
-  UNROLL for (int v = 0; v < vectors; v++) {
-    size_t c = column + (size_t)v * LANES;
-    size_t lanes = tile->columns - c < LANES ? tile->columns - c : LANES;
-    VECTOR bias = tile->bias != NULL ? LOAD_PART(tile->bias + c, lanes) : ZERO();
-    UNROLL for (int r = 0; r < rows; r++) {
-      size_t at = tile->c_rows[row + (size_t)r] + c;
-      VECTOR x = sum[r][v];
-      if (tile->accumulate) x = ADD(LOAD_PART(tile->c + at, lanes), x);
-      if (tile->bias != NULL) x = ADD(x, bias);
-      if (tile->residual != NULL) x = ADD(x, LOAD_PART(tile->residual + at, lanes));
-      if (tile->relu) x = MAXIMUM(ZERO(), x);
-      STORE_PART(tile->c + at, lanes, x);
+typedef struct {
+  VECTOR total[ROWS][VECTORS];
+  bool begun;
+  size_t left;  // products until the sums are put away
+} long_sum;
+
+INLINE void put_away(const int rows, const int vectors, long_sum *state, VECTOR sum[ROWS][VECTORS]) {
+  UNROLL for (int r = 0; r < rows; r++) {
+    UNROLL for (int v = 0; v < vectors; v++) {
+      state->total[r][v] = state->begun ? ADD(state->total[r][v], sum[r][v]) : sum[r][v];
+      sum[r][v] = ZERO();
     }
+  }
+  state->begun = true;
+  state->left = LONGEST_SUM;
+}
+
+INLINE void add_total(const int rows, const int vectors, const long_sum *state, VECTOR sum[ROWS][VECTORS]) {
+  if (!state->begun) return;
+  UNROLL for (int r = 0; r < rows; r++) {
+    UNROLL for (int v = 0; v < vectors; v++) sum[r][v] = ADD(state->total[r][v], sum[r][v]);
   }
 }
 
 INLINE void multiply_rows(const int rows, const int vectors, const rk_tile *tile, size_t row, size_t column) {
   VECTOR sum[ROWS][VECTORS];
   UNROLL for (int r = 0; r < rows; r++) UNROLL for (int v = 0; v < vectors; v++) sum[r][v] = ZERO();
+  long_sum state;
+  state.begun = false;
+  state.left = LONGEST_SUM;
   const ptrdiff_t stride = tile->a_stride, b_stride = tile->b_stride;
   const float *first_a = tile->a + (ptrdiff_t)row * stride, *first_b = tile->b + column;
   for (size_t s = 0; s < tile->stretch_count; s++) {
     // Three rows to a pointer: an address is a pointer plus 0, 1 or 2 strides.
     const float *a[(ROWS + 2) / 3], *b = first_b + tile->stretches[s].b;
     UNROLL for (int g = 0; g < (rows + 2) / 3; g++) a[g] = first_a + tile->stretches[s].a + 3 * g * stride;
-    for (size_t k = tile->stretches[s].depth; k > 0; k--) {
-      VECTOR y[VECTORS];
-      UNROLL for (int v = 0; v < vectors; v++) y[v] = LOAD(b + v * LANES);
-      UNROLL for (int r = 0; r < rows; r++) {
-        VECTOR x = BROADCAST(a[r / 3] + r % 3 * stride);
-        UNROLL for (int v = 0; v < vectors; v++) sum[r][v] = MULTIPLY_ADD(x, y[v], sum[r][v]);
-      }
-      b += b_stride;
-      UNROLL for (int g = 0; g < (rows + 2) / 3; g++) {
-        a[g]++;
-        __asm__("" : "+r"(a[g]));  // else the compiler keeps a pointer, and a spill, for every row
+    for (size_t depth = tile->stretches[s].depth, steps; depth > 0; depth -= steps) {
+      if (state.left == 0) put_away(rows, vectors, &state, sum);
+      steps = depth < state.left ? depth : state.left;
+      state.left -= steps;
+      for (size_t k = steps; k > 0; k--) {
+        VECTOR y[VECTORS];
+        UNROLL for (int v = 0; v < vectors; v++) y[v] = LOAD(b + v * LANES);
+        UNROLL for (int r = 0; r < rows; r++) {
+          VECTOR x = BROADCAST(a[r / 3] + r % 3 * stride);
+          UNROLL for (int v = 0; v < vectors; v++) sum[r][v] = MULTIPLY_ADD(x, y[v], sum[r][v]);
+        }
+        b += b_stride;
+        UNROLL for (int g = 0; g < (rows + 2) / 3; g++) {
+          a[g]++;
+          __asm__("" : "+r"(a[g]));  // else the compiler keeps a pointer, and a spill, for every row
+        }
       }
     }
   }
+  add_total(rows, vectors, &state, sum);
   store_sums(rows, vectors, tile, row, column, sum);
 }
 
 INLINE void multiply_columns(const int rows, const int vectors, const rk_tile *tile, size_t row, size_t column) {
   VECTOR sum[ROWS][VECTORS];
   UNROLL for (int r = 0; r < rows; r++) UNROLL for (int v = 0; v < vectors; v++) sum[r][v] = ZERO();
+  long_sum state;
+  state.begun = false;
+  state.left = LONGEST_SUM;
   const ptrdiff_t a_stride = tile->a_stride, b_stride = tile->b_stride;
   for (size_t s = 0; s < tile->stretch_count; s++) {
     const float *a = tile->a + row + tile->stretches[s].a, *b = tile->b + column + tile->stretches[s].b;
-    for (size_t k = tile->stretches[s].depth; k > 0; k--) {
-      VECTOR y[VECTORS];
-      UNROLL for (int v = 0; v < vectors; v++) y[v] = LOAD(b + v * LANES);
-      UNROLL for (int r = 0; r < rows; r++) {
-        VECTOR x = BROADCAST(a + r);
-        UNROLL for (int v = 0; v < vectors; v++) sum[r][v] = MULTIPLY_ADD(x, y[v], sum[r][v]);
+    for (size_t depth = tile->stretches[s].depth, steps; depth > 0; depth -= steps) {
+      if (state.left == 0) put_away(rows, vectors, &state, sum);
+      steps = depth < state.left ? depth : state.left;
+      state.left -= steps;
+      for (size_t k = steps; k > 0; k--) {
+        VECTOR y[VECTORS];
+        UNROLL for (int v = 0; v < vectors; v++) y[v] = LOAD(b + v * LANES);
+        UNROLL for (int r = 0; r < rows; r++) {
+          VECTOR x = BROADCAST(a + r);
+          UNROLL for (int v = 0; v < vectors; v++) sum[r][v] = MULTIPLY_ADD(x, y[v], sum[r][v]);
+        }
+        // The tile that follows this one, on its way to the L2 cache.
+        __builtin_prefetch(a + 2 * RK_TILE_ROWS - 1, 0, 2);
+        a += a_stride;
+        b += b_stride;
       }
-      __builtin_prefetch(a + 2 * RK_TILE_ROWS - 1, 0, 2);  // the tile that follows this one, on its way to the L2 cache
-      a += a_stride;
-      b += b_stride;
     }
   }
+  add_total(rows, vectors, &state, sum);
   store_sums(rows, vectors, tile, row, column, sum);
 }
 

@@ -48,7 +48,9 @@ struct LoadProblems {
   ) -> [String] {
     var ways: [String] = []
     if let prefix = commonPrefix(of: fileKeys, leadingTo: expectedKeys) {
-      return ["Keys in the file begin with \"\(prefix)\": load with strippingPrefix: \"\(prefix)\"."]
+      return [
+        "Keys in the file begin with \"\(prefix)\": load with strippingPrefix: \"\(prefix)\" (--strip-prefix \(prefix))."
+      ]
     }
     for key in missing.prefix(10) {
       if let hint = closestKey(to: key, among: unexpectedKeys) {

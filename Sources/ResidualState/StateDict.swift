@@ -60,3 +60,21 @@ extension StateDict: ExpressibleByDictionaryLiteral {
     self.init(uniqueKeysWithValues: elements)
   }
 }
+
+extension StateDict {
+  /// The same tensors with `prefix` taken off every key that has it.
+  ///
+  /// - Throws: `StateError` when two keys would become one.
+  public func strippingPrefix(_ prefix: String) throws(StateError) -> StateDict {
+    var result = StateDict()
+    result.metadata = metadata
+    for (key, tensor) in self {
+      let short = key.hasPrefix(prefix) ? String(key.dropFirst(prefix.count)) : key
+      guard result[short] == nil else {
+        throw StateError(.invalidOptions, "without \"\(prefix)\" two keys would be \"\(short)\"", key: key)
+      }
+      result[short] = tensor
+    }
+    return result
+  }
+}

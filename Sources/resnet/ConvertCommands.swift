@@ -9,14 +9,17 @@ struct ConvertCommand: ParsableCommand {
 
   @Argument(help: "File of weights, of any format.") var input: String
   @Argument(help: "New file.") var output: String
-  @Flag(help: "Read compressed HDF5 files; only from someone you trust.") var allowFilters = false
+  @Option(help: ArgumentHelp("Take this off the front of the file's keys, such as module.", valueName: "prefix"))
+  var stripPrefix: String?
+  @Flag(help: "Read compressed HDF5 files too; only from someone you trust.") var allowFilters = false
 
   func run() throws {
     guard let format = FileFormat(endingOf: output) else {
       throw ValidationError("\(output) has no ending that tells a format; use .h5, .safetensors, .pth or .npz")
     }
     try AtomicFile.checkWritable(output)
-    let state = try StateDict(contentsOf: input, options: .init(allowingFilters: allowFilters))
+    var state = try StateDict(contentsOf: input, options: .init(allowingFilters: allowFilters))
+    if let stripPrefix { state = try state.strippingPrefix(stripPrefix) }
     try state.write(to: output, format: format)
     try Output(json: false).say("wrote \(output): \(state.count) entries, \(state.byteCount) bytes")
   }

@@ -7,6 +7,7 @@ struct EvaluateCommand: ParsableCommand {
     commandName: "evaluate", abstract: "Measure a network on the test images.")
 
   @Option(help: ArgumentHelp("State dict of the network.", valueName: "file")) var weights: String
+  @OptionGroup var reading: WeightsOptions
   @OptionGroup var network: NetworkOptions
   @OptionGroup var images: ImageOptions
   @Option(help: "Images at a time.") var batchSize = 64
@@ -24,17 +25,19 @@ struct EvaluateCommand: ParsableCommand {
   func run() throws {
     network.apply()
     if let logits { try AtomicFile.checkWritable(logits) }
-    let state = try StateDict(contentsOf: weights)
+    let state = try reading.read(weights)
     let test = try images.source().load(.test).limited(to: limit)
     let loader = try images.loader(test, batchSize: batchSize, order: .sequential)
     let model = (network.model ?? .resnet101).build(
       inputChannels: test.channels, classes: test.classes, imageSize: loader.imageSize)
-    try model.load(state)
+    try model.load(state, options: reading.loading)
     var values: [Float] = []
     var labels: [Int64] = []
-    let metrics = try evaluate(model, on: loader) { logits, batch in
-      values += logits.scalars
-      labels += batch.map(Int64.init)
+    let metrics = try withPrecision(network.precision.precision) {
+      try evaluate(model, on: loader) { logits, batch in
+        values += logits.scalars
+        labels += batch.map(Int64.init)
+      }
     }
     if let path = logits {
       let table: StateDict = [

@@ -23,6 +23,7 @@ struct FineTuneCommand: ParsableCommand {
 
   @Option(help: ArgumentHelp("State dict to start from; not needed with --resume.", valueName: "file"))
   var weights: String?
+  @OptionGroup var reading: WeightsOptions
   @OptionGroup var options: TrainingOptions
 
   func validate() throws {
@@ -31,7 +32,7 @@ struct FineTuneCommand: ParsableCommand {
     }
   }
 
-  func run() throws { try TrainingRun(options, weights: weights).run() }
+  func run() throws { try TrainingRun(options, weights: weights, reading: reading).run() }
 }
 
 /// What `train` and `fine-tune` have in common.

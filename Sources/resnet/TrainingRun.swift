@@ -5,18 +5,20 @@ import Residual
 struct TrainingRun {
   private let options: TrainingOptions
   private let weights: String?
+  private let reading: WeightsOptions?
   private let output: Output
 
-  init(_ options: TrainingOptions, weights: String? = nil) {
+  init(_ options: TrainingOptions, weights: String? = nil, reading: WeightsOptions? = nil) {
     self.options = options
     self.weights = weights
+    self.reading = reading
     output = Output(json: options.json)
   }
 
   func run() throws {
     options.network.apply()
     if let checkpoint = options.checkpoint { try AtomicFile.checkWritable(checkpoint) }
-    let state = try weights.map { try StateDict(contentsOf: $0) }
+    let state = try weights.map { try reading?.read($0) ?? StateDict(contentsOf: $0) }
     let resumed = try options.resume.map(findCheckpoint)
     let source = try options.images.source()
     let train = try source.load(.train).limited(to: options.limit ?? resumed?.run.images)
@@ -29,11 +31,11 @@ struct TrainingRun {
     Generator.default.manualSeed(run.seed)
     let model = name.build(inputChannels: run.inputChannels, classes: run.classes, imageSize: run.imageSize)
     if let state, let weights {
-      try output.note("\(weights): \(model.load(state, startingFrom: name))")
+      try output.note("\(weights): \(model.load(state, startingFrom: name, options: reading?.loading ?? .strict))")
     }
     let trainer = try Trainer(
       model, optimizer: makeOptimizer(run.optimizer, model.parameters(), resumed?.optimizer), trainLoader: trainLoader,
-      testLoader: testLoader)
+      testLoader: testLoader, precision: options.network.precision.precision)
     try resumed?.restore(trainer)
     if let learningRate = options.learningRate { trainer.optimizer.learningRate = learningRate }
     try output.say(

@@ -18,8 +18,8 @@ extension KernelTests {
         let x = randomFloats(rows * channels, seed: 11, mean: mean)
         let wanted = statistics(x[...], channels: channels)
         onEveryInstructionSet { isa in
-          let means = Guarded<Float>(channels)
-          let m2s = Guarded<Float>(channels)
+          let means = Guarded<Double>(channels)
+          let m2s = Guarded<Double>(channels)
           rk_batch_norm_statistics(x, rows, channels, means.pointer, m2s.pointer)
           expectClose(means.values, wanted.mean, tolerance: 2e-7, floor: 1, "\(isa) \(rows)x\(channels)")
           // Deviations are taken from a float: with a mean of 1000 that has an ulp of 6e-5.
@@ -35,8 +35,8 @@ extension KernelTests {
       let x = Array(repeating: Float(5000), count: channels) + randomFloats(200 * channels, seed: 12)
       let wanted = statistics(x[...], channels: channels)
       onEveryInstructionSet { isa in
-        let means = Guarded<Float>(channels)
-        let m2s = Guarded<Float>(channels)
+        let means = Guarded<Double>(channels)
+        let m2s = Guarded<Double>(channels)
         rk_batch_norm_statistics(x, 201, channels, means.pointer, m2s.pointer)
         // A mean is good when its error is small beside the deviation, which the one row makes 350.
         expectClose(means.values, wanted.mean, tolerance: 4e-7, floor: 350, "\(isa)")
@@ -51,7 +51,7 @@ extension KernelTests {
         let x = randomFloats(rows * channels, seed: 13, mean: mean)
         let wanted = statistics(x[...], channels: channels)
         onEveryInstructionSet { isa in
-          var means: [Float] = Array(repeating: .nan, count: counts.count * channels)
+          var means: [Double] = Array(repeating: .nan, count: counts.count * channels)
           var m2s = means
           var first = 0
           for (chunk, count) in counts.enumerated() where count > 0 {
@@ -65,14 +65,19 @@ extension KernelTests {
             }
             first += count
           }
-          // The chunks' means are floats, each rounded by up to 6e-8 of its size.
           let merged = Guarded<Float>(channels)
+          let rest = Guarded<Float>(channels)
           let variance = Guarded<Float>(channels)
-          rk_batch_norm_merge(means, m2s, counts, counts.count, channels, merged.pointer, variance.pointer)
+          rk_batch_norm_merge(
+            means, m2s, counts, counts.count, channels, merged.pointer, rest.pointer, variance.pointer)
           expectClose(merged.values, wanted.mean, tolerance: 1e-7, floor: 1, "\(isa) \(channels)")
+          // Both parts together are good beside the deviation, however far the mean is from zero.
+          let deviations = zip(merged.values, rest.values).map { Double($0) + Double($1) - Double(mean) }
+          expectClose(
+            deviations, wanted.mean.map { $0 - Double(mean) }, tolerance: 1e-7, floor: 1, "\(isa) \(channels)")
           let rounding = max(5e-7, 2e-8 * abs(Double(mean)))
           expectClose(variance.values, wanted.m2.map { $0 / Double(rows) }, tolerance: rounding, "\(isa) \(channels)")
-          #expect(merged.bandsIntact && variance.bandsIntact, "\(isa) \(channels)")
+          #expect(merged.bandsIntact && rest.bandsIntact && variance.bandsIntact, "\(isa) \(channels)")
         }
       }
     }
@@ -81,28 +86,29 @@ extension KernelTests {
       for (rows, channels) in shapes {
         var x = randomFloats(rows * channels, seed: 14)
         x[0] = .nan
+        let mean = randomFloats(channels, seed: 19)
         let scale = randomFloats(channels, seed: 15)
         let shift = randomFloats(channels, seed: 16)
         let residual = randomFloats(rows * channels, seed: 17)
         let wanted = x.indices.map { i in
           let sum =
-            Double(x[i]) * Double(scale[i % channels]) + Double(shift[i % channels])
+            (Double(x[i]) - Double(mean[i % channels])) * Double(scale[i % channels]) + Double(shift[i % channels])
             + (adding ? Double(residual[i]) : 0)
           return relu && sum < 0 ? 0 : sum
         }
         onEveryInstructionSet { isa in
           let y = Guarded<Float>(x.count)
-          rk_batch_norm_apply(x, rows, channels, scale, shift, adding ? residual : nil, relu, y.pointer)
+          rk_batch_norm_apply(x, rows, channels, mean, scale, shift, adding ? residual : nil, relu, y.pointer)
           expectClose(y.values, wanted, tolerance: 4e-7, floor: 3, "\(isa) \(rows)x\(channels)")
           #expect(y.bandsIntact, "\(isa) \(rows)x\(channels)")
           let inPlace = Guarded(x)
           rk_batch_norm_apply(
-            inPlace.pointer, rows, channels, scale, shift, adding ? residual : nil, relu, inPlace.pointer)
+            inPlace.pointer, rows, channels, mean, scale, shift, adding ? residual : nil, relu, inPlace.pointer)
           let withCopy = Guarded<Float>(x.count)
           let copy = Guarded<UInt16>(x.count)
           let rounded = Guarded<UInt16>(x.count)
           rk_batch_norm_apply_bfloat16(
-            x, rows, channels, scale, shift, adding ? residual : nil, relu, withCopy.pointer, copy.pointer)
+            x, rows, channels, mean, scale, shift, adding ? residual : nil, relu, withCopy.pointer, copy.pointer)
           rk_float_to_bfloat16(y.values, x.count, rounded.pointer)
           expectSame(withCopy.values, y.values, "\(isa) \(rows)x\(channels)")
           expectSame(copy.values, rounded.values, "\(isa) \(rows)x\(channels)")

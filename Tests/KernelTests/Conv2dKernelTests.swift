@@ -2,7 +2,7 @@ import CKernels
 import Testing
 
 /// A convolution's shape from what a layer is told.
-private func convolution(
+func convolution(
   batch: Int, _ height: Int, _ width: Int, channels: (Int, Int), kernel: (Int, Int), stride: (Int, Int) = (1, 1),
   padding: (Int, Int) = (0, 0)
 ) -> rk_conv2d {
@@ -15,17 +15,17 @@ private func convolution(
 }
 
 extension rk_conv2d {
-  fileprivate var inputCount: Int { height * width * batch * in_channels }
-  fileprivate var outputCount: Int { out_height * out_width * batch * out_channels }
-  fileprivate var weightCount: Int { out_channels * kernel_height * kernel_width * in_channels }
+  var inputCount: Int { height * width * batch * in_channels }
+  var outputCount: Int { out_height * out_width * batch * out_channels }
+  var weightCount: Int { out_channels * kernel_height * kernel_width * in_channels }
 
-  fileprivate var name: String {
+  var name: String {
     "n\(batch) \(height)x\(width) \(in_channels)->\(out_channels) k\(kernel_height)x\(kernel_width)"
       + " s\(stride_height),\(stride_width) p\(padding_height),\(padding_width)"
   }
 
   /// Calls `body` with the indices of output, input and weight of every product of the definition.
-  fileprivate func forEachProduct(_ body: (Int, Int, Int) -> Void) {
+  func forEachProduct(_ body: (Int, Int, Int) -> Void) {
     for oh in 0..<out_height {
       for ow in 0..<out_width {
         for kh in 0..<kernel_height {
@@ -37,7 +37,7 @@ extension rk_conv2d {
               for o in 0..<out_channels {
                 let output = ((oh * out_width + ow) * batch + n) * out_channels + o
                 let input = ((h * width + w) * batch + n) * in_channels
-                let weight = ((o * kernel_height + kh) * kernel_width + kw) * in_channels
+                let weight = ((kh * kernel_width + kw) * out_channels + o) * in_channels
                 for i in 0..<in_channels { body(output, input + i, weight + i) }
               }
             }
@@ -48,19 +48,24 @@ extension rk_conv2d {
   }
 }
 
+/// The upper half of a float, the nearest bfloat16 to it but for the direction of rounding.
+func upperHalf(_ x: Float) -> UInt16 { UInt16(x.bitPattern >> 16) }
+
 /// Operands of one convolution, and its results in double.
-private struct Example {
+struct ConvolutionExample {
   let shape: rk_conv2d
   let input, weight, bias, residual, gradient: [Float]
   var output, inputGradient, weightGradient: [Double]
 
-  init(_ shape: rk_conv2d) {
+  /// `bfloat16`: operands are rounded to bfloat16, and the expected results are those of the rounded ones.
+  init(_ shape: rk_conv2d, bfloat16: Bool = false) {
     self.shape = shape
-    input = randomFloats(shape.inputCount, seed: 1)
-    weight = randomFloats(shape.weightCount, seed: 2)
+    let rounded = { (x: [Float]) in bfloat16 ? x.map { Float(bitPattern: UInt32(upperHalf($0)) << 16) } : x }
+    input = rounded(randomFloats(shape.inputCount, seed: 1))
+    weight = rounded(randomFloats(shape.weightCount, seed: 2))
     bias = randomFloats(shape.out_channels, seed: 3)
     residual = randomFloats(shape.outputCount, seed: 4)
-    gradient = randomFloats(shape.outputCount, seed: 5)
+    gradient = rounded(randomFloats(shape.outputCount, seed: 5))
     var output = [Double](repeating: 0, count: shape.outputCount)
     var inputGradient = [Double](repeating: 0, count: shape.inputCount)
     var weightGradient = [Double](repeating: 0, count: shape.weightCount)
@@ -144,7 +149,7 @@ extension KernelTests {
     ]
 
     @Test(arguments: shapes.indices) func agreesWithTheDefinition(_ index: Int) {
-      let example = Example(Self.shapes[index])
+      let example = ConvolutionExample(Self.shapes[index])
       let shape = example.shape
       onEveryInstructionSet { isa in
         let forwardPack = example.packed(RK_PACK_FORWARD)
@@ -178,7 +183,7 @@ extension KernelTests {
     }
 
     @Test(arguments: shapes.indices) func accumulates(_ index: Int) {
-      let example = Example(Self.shapes[index])
+      let example = ConvolutionExample(Self.shapes[index])
       let shape = example.shape
       let input = randomFloats(shape.inputCount, seed: 6)
       let weight = randomFloats(shape.weightCount, seed: 7)
@@ -203,7 +208,7 @@ extension KernelTests {
 
     @Test(arguments: shapes.indices, [(true, true, true), (true, false, false), (false, true, true)])
     func finishesWithTheEpilogue(_ index: Int, _ options: (bias: Bool, residual: Bool, relu: Bool)) {
-      let example = Example(Self.shapes[index])
+      let example = ConvolutionExample(Self.shapes[index])
       let shape = example.shape
       let expected = example.output.indices.map { at in
         var y = example.output[at]
@@ -244,7 +249,7 @@ extension KernelTests {
     }
 
     @Test(arguments: shapes.indices) func loopsAgreeWithTheDefinition(_ index: Int) {
-      let example = Example(Self.shapes[index])
+      let example = ConvolutionExample(Self.shapes[index])
       var output = [Float](repeating: .nan, count: example.shape.outputCount)
       var inputGradient = [Float](repeating: .nan, count: example.shape.inputCount)
       var weightGradient = [Float](repeating: .nan, count: example.shape.weightCount)

@@ -16,10 +16,12 @@ extension KernelTests {
         onEveryInstructionSet { isa in
           let out = Guarded<Float>(count)
           let first = Guarded(a)
-          kernel(first.pointer, Guarded(b).pointer, count, out.pointer)
+          let second = Guarded(b)
+          kernel(first.pointer, second.pointer, count, out.pointer)
           expectClose(out.values, wanted, tolerance: tolerance, floor: 1e-30, "\(name) \(isa) \(count)")
           expectSame(first.values, a, "\(name) \(isa) \(count): input changed")
-          kernel(first.pointer, Guarded(b).pointer, count, first.pointer)
+          kernel(first.pointer, second.pointer, count, first.pointer)
+          expectSame(second.values, b, "\(name) \(isa) \(count): input changed")
           expectSame(first.values, out.values, "\(name) \(isa) \(count): in place")
           #expect(out.bandsIntact && first.bandsIntact, "\(name) \(isa) \(count)")
         }

@@ -33,10 +33,13 @@ final class Guarded<Element: GuardedElement> {
 
   deinit { start.deallocate() }
 
+  /// Valid as long as the object is used later on.
   var pointer: UnsafeMutablePointer<Element> { start + Self.band }
-  var values: [Element] { Array(UnsafeBufferPointer(start: pointer, count: count)) }
+  var values: [Element] { withExtendedLifetime(self) { Array(UnsafeBufferPointer(start: pointer, count: count)) } }
   var bandsIntact: Bool {
-    (0..<Self.band).allSatisfy { start[$0].isSentinel && pointer[count + $0].isSentinel }
+    withExtendedLifetime(self) {
+      (0..<Self.band).allSatisfy { start[$0].isSentinel && pointer[count + $0].isSentinel }
+    }
   }
 }
 
@@ -49,6 +52,11 @@ protocol GuardedElement: Equatable {
 extension Float: GuardedElement {
   static var sentinel: Float { Float(bitPattern: 0x7fc0_dead) }
   var isSentinel: Bool { bitPattern == 0x7fc0_dead }
+}
+
+extension Double: GuardedElement {
+  static var sentinel: Double { Double(bitPattern: 0x7ff8_0000_0000_dead) }
+  var isSentinel: Bool { bitPattern == 0x7ff8_0000_0000_dead }
 }
 
 extension UInt8: GuardedElement {
@@ -74,8 +82,8 @@ func randomFloats(_ count: Int, seed: UInt64, mean: Float = 0, deviation: Float 
 }
 
 /// Expects every element to be `expected` to within `tolerance` times the larger of its size and `floor`; NaN is NaN.
-func expectClose(
-  _ actual: [Float], _ expected: [Double], tolerance: Double, floor: Double = 0, _ label: String,
+func expectClose<Element: BinaryFloatingPoint>(
+  _ actual: [Element], _ expected: [Double], tolerance: Double, floor: Double = 0, _ label: String,
   sourceLocation: SourceLocation = #_sourceLocation
 ) {
   let wrong = zip(actual, expected).enumerated().first { _, pair in

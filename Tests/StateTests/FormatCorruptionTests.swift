@@ -6,7 +6,8 @@ import Testing
 /// Every reader on files that lost their end or a bit: an error or tensors, never a crash.
 @Suite struct FormatCorruptionTests {
   static let names = [
-    "all.safetensors", "zip.pth", "legacy.pth", "nested.pth", "training.pth", "deflated.pth", "all.npz", "compressed.npz",
+    "all.safetensors", "zip.pth", "legacy.pth", "nested.pth", "training.pth", "deflated.pth", "all.npz",
+    "compressed.npz",
     "orders.npz",
   ]
 
@@ -27,16 +28,19 @@ import Testing
     }
   }
 
+  /// Every place of a small file, some of a larger one.
+  private func step(_ bytes: [UInt8]) -> Int { bytes.count < 2500 ? 1 : 7 }
+
   @Test(arguments: names) func everyTruncationThrows(_ name: String) throws {
     let bytes = try FormatFixtures.bytes(name)
-    for length in 0..<bytes.count {
+    for length in stride(from: 0, to: bytes.count, by: step(bytes)) {
       #expect(try !readsOrThrows(Array(bytes[..<length]), name), "cut at \(length)")
     }
   }
 
   @Test(arguments: names) func noFlippedBitCrashes(_ name: String) throws {
     let bytes = try FormatFixtures.bytes(name)
-    for index in bytes.indices {
+    for index in stride(from: 0, to: bytes.count, by: step(bytes)) {
       var damaged = bytes
       damaged[index] ^= 1 << (index % 8)
       _ = try readsOrThrows(damaged, name)
@@ -47,7 +51,7 @@ import Testing
     let bytes = try FormatFixtures.bytes(name)
     let archive = try ZipArchive(InputFile(FormatFixtures.path(name)))
     var checked = 0
-    for entry in archive.entries.values where entry.name.contains("data/") || entry.name.hasSuffix(".npy") {
+    for entry in archive.entries.values where entry.name.hasPrefix("zip/data/") || entry.name.hasSuffix(".npy") {
       for index in entry.dataOffset..<entry.dataEnd {
         var damaged = bytes
         damaged[index] ^= 0x10

@@ -44,31 +44,9 @@ enum FormatFixtures {
   }
 }
 
-/// A folder of its own for a test's files, removed with it.
-final class TemporaryFolder {
-  let path: String
-
-  init() throws {
-    path = FileManager.default.temporaryDirectory.appendingPathComponent("formats-\(UUID().uuidString)").path
-    try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
-  }
-
-  deinit { try? FileManager.default.removeItem(atPath: path) }
-
+extension TemporaryFolder {
   /// Writes a file and returns its path.
-  func file(_ bytes: [UInt8], _ name: String = "file") throws -> String {
-    let file = "\(path)/\(name)"
-    try Data(bytes).write(to: URL(fileURLWithPath: file))
-    return file
-  }
-}
-
-/// The error `body` throws; nil where it throws none.
-func stateError(_ body: () throws -> Void) -> StateError? {
-  do {
-    try body()
-    return nil
-  } catch { return error as? StateError }
+  func file(_ bytes: [UInt8], _ name: String = "file") throws -> String { try write(bytes, to: name) }
 }
 
 func littleEndian<I: FixedWidthInteger>(_ value: I) -> [UInt8] {

@@ -84,7 +84,8 @@ import Testing
   }
 
   @Test func refusesLongHeadersAndStrangers() throws {
-    let long = [0x93] + Array("NUMPY\u{2}\u{0}".utf8) + littleEndian(UInt32(1 << 20)) + [UInt8](repeating: 32, count: 1 << 20)
+    let long =
+      [0x93] + Array("NUMPY\u{2}\u{0}".utf8) + littleEndian(UInt32(1 << 20)) + [UInt8](repeating: 32, count: 1 << 20)
     let path = try folder.file(TestZip.make([.init("x.npy", long)]))
     #expect(stateError { _ = try NPZFile.read(InputFile(path)) }?.code == .refused)
     let other = try folder.file(TestZip.make([.init("x.npy", Array("hello, world".utf8))]))

@@ -35,7 +35,8 @@ import Testing
 
   private func tensor(_ storage: [UInt8], offset: Int64 = 0, _ shape: [Int64], _ strides: [Int64]) -> [UInt8] {
     let sizes = ascii("(") + shape.flatMap(int) + ascii("t(") + strides.flatMap(int) + ascii("t")
-    return ascii("ctorch._utils\n_rebuild_tensor_v2\n(") + storage + int(offset) + sizes + [0x89] + ascii("N") + ascii("tR")
+    return ascii("ctorch._utils\n_rebuild_tensor_v2\n(") + storage + int(offset) + sizes + [0x89] + ascii("N")
+      + ascii("tR")
   }
 
   private func stateDict(_ value: [UInt8]) -> [UInt8] { ascii("}") + string("w") + value + ascii("s.") }
@@ -48,7 +49,8 @@ import Testing
   @Test(arguments: [
     ("os", "system"), ("posix", "system"), ("builtins", "eval"), ("builtins", "getattr"), ("subprocess", "Popen"),
     ("torch", "load"), ("torch.hub", "load"), ("collections", "OrderedDict.__init__"), ("numpy", "load"), ("", ""),
-    ("torch._utils", "_rebuild_qtensor"), ("argparse", "Namespace"), ("torch.serialization", "load"), ("__main__", "Net"),
+    ("torch._utils", "_rebuild_qtensor"), ("argparse", "Namespace"), ("torch.serialization", "load"),
+    ("__main__", "Net"),
   ])
   func refusesEveryOtherNameByName(_ module: String, _ name: String) throws {
     let call = tuple(string("echo harm")) + ascii("R.")
@@ -68,7 +70,8 @@ import Testing
       tensor(storage(4), [.max, 2], [0, 0]), tensor(storage(4), [1 << 32, 1 << 32], [0, 0]),
       tensor(storage(4), offset: .max, [2], [.max]), tensor(storage(4), [2], [1, 1]), tensor(storage(4), [2, 2], [1]),
       tensor(storage(5), [4], [1]), tensor(storage(3), [3], [1]), tensor(storage(-4), [4], [1]),
-      tensor(storage(.max), [4], [1]), tensor(storage(1 << 61), [4], [1]), tensor(storage(4, type: "DoubleStorage"), [4], [1]),
+      tensor(storage(.max), [4], [1]), tensor(storage(1 << 61), [4], [1]),
+      tensor(storage(4, type: "DoubleStorage"), [4], [1]),
       tensor(storage(4, key: "1"), [4], [1]), tensor(storage(4, key: "../data.pkl"), [4], [1]),
       tensor(storage(4), [Int64](repeating: 1, count: 65), [Int64](repeating: 1, count: 65)),
     ]
@@ -94,7 +97,9 @@ import Testing
   }
 
   @Test func refusesTwoSizesOfOneStorageAndKeysTwice() throws {
-    let two = ascii("}(") + string("a") + tensor(storage(2), [2], [1]) + string("b") + tensor(storage(1), [1], [1]) + ascii("u.")
+    let two =
+      ascii("}(") + string("a") + tensor(storage(2), [2], [1]) + string("b") + tensor(storage(1), [1], [1])
+      + ascii("u.")
     #expect(try error(two, storage: [UInt8](repeating: 0, count: 8))?.code == .corrupt)
     let one = tensor(storage(1), [1], [1])
     let path = try file(ascii("}(") + string("a") + one + string("a") + one + ascii("u."), storage: [0, 0, 0, 0])
@@ -102,7 +107,8 @@ import Testing
   }
 
   @Test func deepAndCircularValuesEnd() throws {
-    let deep = [UInt8](repeating: UInt8(ascii: "]"), count: 200_000) + [UInt8](repeating: UInt8(ascii: "a"), count: 199_999)
+    let deep =
+      [UInt8](repeating: UInt8(ascii: "]"), count: 200_000) + [UInt8](repeating: UInt8(ascii: "a"), count: 199_999)
     #expect(try error(deep + ascii("."))?.code == .refused)
     #expect(try error(ascii("]q\0h\0a."))?.code == .refused)  // a list in itself
     #expect(try error(ascii("}q\0") + string("k") + ascii("h\0s."))?.code == .refused)  // a dict in itself
@@ -111,7 +117,9 @@ import Testing
   @Test func repetitionIsBounded() throws {
     // Each list holds the one before twice: 2^60 values in 300 bytes.
     var laughs = ascii("]q\0")
-    for index in 0..<60 { laughs += ascii("](h") + [UInt8(index)] + ascii("h") + [UInt8(index)] + ascii("eq") + [UInt8(index + 1)] }
+    for index in 0..<60 {
+      laughs += ascii("](h") + [UInt8(index)] + ascii("h") + [UInt8(index)] + ascii("eq") + [UInt8(index + 1)]
+    }
     #expect(try error(laughs + ascii("."))?.code == .refused)
     // One long list, copied by each of many calls.
     let pair = ascii("]") + ascii("(NNe")
@@ -121,17 +129,23 @@ import Testing
     // Many dicts in the root, all the same long one.
     let long = ascii("}q\0(") + [[UInt8]](repeating: ascii("NN"), count: 20_000).joined() + ascii("u0")
     let root = (0..<20_000).map { string("\($0)") + ascii("h\0") }.joined()
-    #expect(stateError { _ = try StateDict(contentsOf: file(long + ascii("}(") + root + ascii("u."))) }?.code == .wrongFormat)
+    #expect(
+      stateError { _ = try StateDict(contentsOf: file(long + ascii("}(") + root + ascii("u."))) }?.code == .wrongFormat)
   }
 
   @Test func brokenPicklesAreRefused() throws {
     let attacks: [[UInt8]] = [
-      ascii("."), ascii("0."), ascii("t."), ascii("R."), ascii("b."), ascii("a."), ascii("s."), ascii("u."), ascii("e."),
-      ascii("(."), ascii("h\0."), ascii("j\0\0\0\0."), ascii("Q."), ascii("NQ."), ascii("NNR."), ascii("NNb."), ascii("]Na"),
-      ascii("NNa."), ascii("}Ns."), ascii("](Nu."), ascii("}(Nu."), ascii("(0."), ascii("N(R."), [0x85], [0x86], ascii("N") + [0x87],
+      ascii("."), ascii("0."), ascii("t."), ascii("R."), ascii("b."), ascii("a."), ascii("s."), ascii("u."),
+      ascii("e."),
+      ascii("(."), ascii("h\0."), ascii("j\0\0\0\0."), ascii("Q."), ascii("NQ."), ascii("NNR."), ascii("NNb."),
+      ascii("]Na"),
+      ascii("NNa."), ascii("}Ns."), ascii("](Nu."), ascii("}(Nu."), ascii("(0."), ascii("N(R."), [0x85], [0x86],
+      ascii("N") + [0x87],
       ascii("X") + littleEndian(UInt32.max) + ascii("."), ascii("T") + littleEndian(UInt32.max) + ascii("."),
-      [0x8D] + littleEndian(UInt64.max) + ascii("."), [0x8E] + littleEndian(UInt64(1) << 62), [0x8B] + littleEndian(Int32(-1)),
-      ascii("X\u{1}\0\0\0") + [0xFF] + ascii("."), [0x80, 9] + ascii("N."), ascii("I1\n."), ascii("P0\n."), ascii("cos\n"), [0x93],
+      [0x8D] + littleEndian(UInt64.max) + ascii("."), [0x8E] + littleEndian(UInt64(1) << 62),
+      [0x8B] + littleEndian(Int32(-1)),
+      ascii("X\u{1}\0\0\0") + [0xFF] + ascii("."), [0x80, 9] + ascii("N."), ascii("I1\n."), ascii("P0\n."),
+      ascii("cos\n"), [0x93],
       ascii("NN") + [0x93], [0xFF], [], ascii("ctorch\nSize\n") + tuple(ascii("N")) + ascii("R."),
       ascii("ccollections\nCounter\n(NtR."), ascii("ctorch\ndevice\n)R."), ascii("ctorch\nFloatStorage\n)R."),
       ascii("ctorch._utils\n_rebuild_parameter\n)R."), ascii("ctorch._utils\n_rebuild_tensor_v3\n)R."),

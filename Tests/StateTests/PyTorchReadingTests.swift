@@ -47,12 +47,14 @@ import Testing
       Issue.record("param_groups is no list")
       return
     }
-    #expect(groups.first?["lr"] == .float(0.01))
+    #expect(groups.first?["lr"] == .float(0.001))
     #expect(groups.first?["betas"] == .tuple([.float(0.9), .float(0.999)]))
     #expect(groups.first?["params"] == .list([.int(0), .int(1)]))
     #expect(groups.first?["maximize"] == .bool(false))
     #expect(groups.first?["foreach"] == PickleValue.none)
-    #expect(value["scheduler"]?["milestones"] == .dictionary([.init(key: .int(1), value: .int(1)), .init(key: .int(3), value: .int(1))]))
+    #expect(
+      value["scheduler"]?["milestones"]
+        == .dictionary([.init(key: .int(1), value: .int(1)), .init(key: .int(3), value: .int(1))]))
     #expect(try read("training.pth").keys == ["weight", "bias"])
   }
 

@@ -49,7 +49,8 @@ import Testing
   }
 
   @Test func misalignedTensorsAreReadable() throws {
-    let header = #"{"a":{"dtype":"U8","shape":[1],"data_offsets":[0,1]},"b":{"dtype":"F32","shape":[1],"data_offsets":[1,5]}}"#
+    let header =
+      #"{"a":{"dtype":"U8","shape":[1],"data_offsets":[0,1]},"b":{"dtype":"F32","shape":[1],"data_offsets":[1,5]}}"#
     let stateDict = try read(file(header, bytes: 5))
     #expect(stateDict["b"]?.withUnsafeBytes { Int(bitPattern: $0.baseAddress) % 4 } == 0)
     #expect(stateDict["b"]?.scalars(as: Float.self) == [0])

@@ -69,7 +69,13 @@ import Testing
       return error([entry])?.code
     }
     #expect(error([a, a])?.code == .corrupt)  // a name twice
-    #expect(error([a, { var b = a; b.name = "b"; b.localName = "b"; b.headerOffset = 0; return b }()])?.code == .corrupt)
+    #expect(
+      error([
+        a,
+        {
+          var b = a; b.name = "b"; b.localName = "b"; b.headerOffset = 0; return b
+        }(),
+      ])?.code == .corrupt)
     #expect(altered { $0.localName = "b" } == .corrupt)
     #expect(altered { $0.localName = "ab" } == .corrupt)
     #expect(altered { $0.localSize = 3 } == .corrupt)
@@ -114,7 +120,8 @@ import Testing
   @Test func writesAlignedEntries() throws {
     let path = "\(folder.path)/aligned.zip"
     let tensor = TensorData([1, 2, 3] as [Float], shape: [3])
-    try ZipWriter.write([.init("a", [1]), .init("long name", [2, 3], tensor: tensor), .init("c", tensor: tensor)], to: path)
+    try ZipWriter.write(
+      [.init("a", [1]), .init("long name", [2, 3], tensor: tensor), .init("c", tensor: tensor)], to: path)
     let archive = try ZipArchive(InputFile(path))
     #expect(archive.entries.values.allSatisfy { $0.dataOffset.isMultiple(of: 64) })
     var budget = ExpansionBudget(for: archive.file)

@@ -11,7 +11,7 @@ func makeImages(_ count: Int, size: Int = 8, channels: Int = 1, classes: Int = 3
   let generator = Generator(seed: 11)
   let labels = (0..<count).map { $0 % classes }
   let pixels = labels.flatMap { label in
-    (0..<channels * size * size).map { _ in UInt8(UInt32(label * 80) + generator.draw() % 40) }
+    (0..<channels * size * size).map { _ in UInt8(UInt32(label * 60) + generator.draw() % 40) }
   }
   return try LabeledImages(
     pixels: pixels, labels: labels, channels: channels, height: size, width: size,
@@ -204,7 +204,7 @@ struct TrainerTests {
     }
   }
 
-  @Test("Images that do not fit the model are refused at the start, those of the test phase too", arguments: Misfit.allCases)
+  @Test("Images that do not fit the model are refused at the start, test images too", arguments: Misfit.allCases)
   func misfit(what: Misfit) throws {
     let model = smallCNN()
     let before = model.stateDict()

@@ -12,6 +12,7 @@
 #include "batch_norm.h"
 #include "bfloat16.h"
 #include "conv2d.h"
+#include "conv2d_bf16.h"
 #include "cpu.h"
 #include "elementwise.h"
 #include "layout.h"

@@ -10,21 +10,23 @@
 #include <stdint.h>
 
 /// Mean and sum of squared deviations from that mean, per channel, of one chunk of rows. rows >= 1.
-void rk_batch_norm_statistics(const float *x, size_t rows, size_t channels, float *mean, float *m2);
+void rk_batch_norm_statistics(const float *x, size_t rows, size_t channels, double *mean, double *m2);
 
 /// Merges `chunks` partials (each [channels]; chunk k at k * channels, of counts[k] rows) by the pairwise formula of
-/// Chan, Golub and LeVeque, in double: mean and biased variance (m2 / rows) of all rows.
-void rk_batch_norm_merge(const float *means, const float *m2s, const size_t *counts, size_t chunks, size_t channels,
-                         float *mean, float *variance);
+/// Chan, Golub and LeVeque, in double: mean and biased variance (m2 / rows) of all rows. `rest` is what rounding has cut
+/// off the mean: where the mean is a thousand deviations from zero, a float is not enough for it.
+void rk_batch_norm_merge(const double *means, const double *m2s, const size_t *counts, size_t chunks, size_t channels,
+                         float *mean, float *rest, float *variance);
 
-/// y = max(0, x * scale[c] + shift[c] + residual); the residual (NULL for none) has x's shape; relu false: no maximum.
-/// y may be x.
-void rk_batch_norm_apply(const float *x, size_t rows, size_t channels, const float *scale, const float *shift,
-                         const float *residual, bool relu, float *y);
+/// y = max(0, (x - mean[c]) * scale[c] + shift[c] + residual); the residual (NULL for none) has x's shape; relu false: no
+/// maximum. y may be x. (x * scale + shift would cancel where the mean is far from zero.)
+void rk_batch_norm_apply(const float *x, size_t rows, size_t channels, const float *mean, const float *scale,
+                         const float *shift, const float *residual, bool relu, float *y);
 
 /// The same, and y rounded to bfloat16 beside it.
-void rk_batch_norm_apply_bfloat16(const float *x, size_t rows, size_t channels, const float *scale, const float *shift,
-                                  const float *residual, bool relu, float *y, uint16_t *y_bfloat16);
+void rk_batch_norm_apply_bfloat16(const float *x, size_t rows, size_t channels, const float *mean, const float *scale,
+                                  const float *shift, const float *residual, bool relu, float *y,
+                                  uint16_t *y_bfloat16);
 
 /// Per channel, over one chunk: sum of g and sum of g * (x - mean) * inverse_deviation, where g is 0 where y <= 0, else
 /// grad_y (y NULL: g is grad_y).
@@ -34,8 +36,7 @@ void rk_batch_norm_backward_reduce(const float *grad_y, const float *y, const fl
 /// Adds `chunks` partial rows [channels] in chunk order, in double; out = (or += when accumulate) the sums.
 void rk_sum_partials(const float *partials, size_t chunks, size_t channels, bool accumulate, float *out);
 
-/// With g as above: grad_x = g * a[c] + (x - mean[c]) * b[c] + d[c] (x * b + d would cancel where the mean is far from
-/// zero); grad_residual (NULL for none) = (or += when accumulate_residual) g. grad_x may be grad_y.
+/// With g as above: grad_x = g * a[c] + (x - mean[c]) * b[c] + d[c]; grad_residual (NULL for none) = (or += when accumulate_residual) g. grad_x may be grad_y.
 void rk_batch_norm_backward_apply(const float *grad_y, const float *y, const float *x, size_t rows, size_t channels,
                                   const float *mean, const float *a, const float *b, const float *d, float *grad_x,
                                   float *grad_residual, bool accumulate_residual);

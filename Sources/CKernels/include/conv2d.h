@@ -1,6 +1,6 @@
 // 2-d convolution (cross-correlation, as in PyTorch) as matrix multiplication, with nothing unrolled in memory.
 //
-// Input [H, W, N, I], weight [O, KH, KW, I], output [OH, OW, N, O]. A linear layer is the 1x1 case with H = W = 1.
+// Input [H, W, N, I], weight [KH, KW, O, I], output [OH, OW, N, O]. A linear layer is the 1x1 case with H = W = 1.
 // Each operation is a fixed number of tasks, a function of the shape alone; tasks of one operation may run in any order
 // and on any threads, and together write every element of the result.
 #ifndef RESIDUAL_CONV2D_H
@@ -41,14 +41,14 @@ size_t rk_conv2d_backward_input_tasks(const rk_conv2d *shape);
 void rk_conv2d_backward_input(const rk_conv2d *shape, const float *grad_output, const float *packed, bool accumulate,
                               float *grad_input, size_t task);
 
-/// grad_weight [O, KH, KW, I] = (or += when `accumulate`) the gradient with respect to the weight.
+/// grad_weight [KH, KW, O, I] = (or += when `accumulate`) the gradient with respect to the weight.
 size_t rk_conv2d_backward_weight_tasks(const rk_conv2d *shape);
 void rk_conv2d_backward_weight(const rk_conv2d *shape, const float *input, const float *grad_output, bool accumulate,
                                float *grad_weight, size_t task);
 
-// Forward and input gradient with the weight as it is, [O, KH, KW, I]: every task packs what it needs for itself. Faster
-// than packing first when the weight is used once (in training) and large beside the number of rows: packed panels never
-// reach memory, and taps that meet only padding are not even read.
+// Forward and input gradient with the weight as it is, [KH, KW, O, I]: every task packs what it needs for itself.
+// Faster than packing first when the weight is used once (in training) and large beside the number of rows: packed
+// panels never reach memory, and taps that meet only padding are not even read.
 
 /// Whether the direct functions are the faster way to use a weight once.
 bool rk_conv2d_prefers_direct(const rk_conv2d *shape);

@@ -21,7 +21,7 @@ bool rk_isa_select(rk_isa isa);
 /// "portable", "avx2", "avx512" or "neon".
 const char *rk_isa_name(rk_isa isa);
 
-/// Sets whether denormal numbers count as zero on the calling thread; returns the state to hand to rk_denormals_restore.
+/// Sets whether denormal numbers count as zero on the calling thread; returns the state for rk_denormals_restore.
 uint64_t rk_denormals_flush(bool flush);
 
 /// Puts the calling thread's floating-point mode back.

@@ -65,10 +65,10 @@ open class BatchNorm: Module, Layer {
     let mean = runningMean.value.storage.pointer
     let variance = runningVar.value.storage.pointer
     let scale = (0..<features).map { c in
-      Float(Double(weight?.value.storage.pointer[c] ?? 1) / (Double(variance[c]) + Double(epsilon)).squareRoot())
+      Double(weight?.value.storage.pointer[c] ?? 1) / (Double(variance[c]) + Double(epsilon)).squareRoot()
     }
-    let shift = (0..<features).map { c in (bias?.value.storage.pointer[c] ?? 0) - mean[c] * scale[c] }
-    return (scale, shift)
+    let shift = (0..<features).map { c in Double(bias?.value.storage.pointer[c] ?? 0) - Double(mean[c]) * scale[c] }
+    return (scale.map { Float($0) }, shift.map { Float($0) })
   }
 
   /// running = (1 - momentum) * running + momentum * batch, the variance with n / (n - 1).
@@ -77,7 +77,10 @@ open class BatchNorm: Module, Layer {
     let share = momentum.map(Double.init) ?? 1 / Double(numBatchesTracked.value)
     let unbiased = Double(statistics.rows) / Double(statistics.rows - 1)
     runningMean.mutate { mean in
-      for c in 0..<features { mean[c] = Float((1 - share) * Double(mean[c]) + share * Double(statistics.mean.pointer[c])) }
+      for c in 0..<features {
+        let new = Double(statistics.mean.pointer[c]) + Double(statistics.meanRest?.pointer[c] ?? 0)
+        mean[c] = Float((1 - share) * Double(mean[c]) + share * new)
+      }
     }
     runningVar.mutate { variance in
       for c in 0..<features {

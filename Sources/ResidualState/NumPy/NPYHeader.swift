@@ -42,7 +42,8 @@ struct NPYHeader {
     dataOffset = cursor.position
     shape = header.shape
     isFortranOrder = header.isFortranOrder
-    guard let order = header.type.first, "<>|=".contains(order), let dtype = Self.types[String(header.type.dropFirst())],
+    guard let order = header.type.first, "<>|=".contains(order),
+      let dtype = Self.types[String(header.type.dropFirst())],
       order != "|" || dtype.byteCount == 1
     else {
       let advice =
@@ -68,7 +69,8 @@ struct NPYHeader {
   static func encoded(_ tensor: TensorData, key: String, path: String) throws(StateError) -> [UInt8] {
     guard let code = codes[tensor.dtype] else {
       throw StateError(
-        .unsupported, "NumPy has no \(tensor.dtype.rawValue): convert \"\(key)\" to float32 first, or write safetensors, "
+        .unsupported,
+        "NumPy has no \(tensor.dtype.rawValue): convert \"\(key)\" to float32 first, or write safetensors, "
           + "HDF5 or .pth", key: key, path: path)
     }
     let order = tensor.dtype.byteCount == 1 ? "|" : "<"

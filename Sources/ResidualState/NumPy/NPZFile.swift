@@ -8,7 +8,8 @@ enum NPZFile {
     for entry in archive.entries.values {
       guard entry.name.hasSuffix(".npy") else {
         throw StateError(
-          .wrongFormat, "the zip file holds \"\(entry.name)\", which is no .npy array", key: entry.name, path: file.path)
+          .wrongFormat, "the zip file holds \"\(entry.name)\", which is no .npy array", key: entry.name, path: file.path
+        )
       }
       arrays.append(try Array(entry, in: archive, &budget))
     }
@@ -72,7 +73,8 @@ enum NPZFile {
         } : nil
       guard let byteCount = header.dtype.byteCount(ofShape: header.shape), byteCount == entry.size - start else {
         throw StateError(
-          .corrupt, "\"\(key)\" of shape \(header.shape) does not take the \(entry.size - start) bytes it has", key: key,
+          .corrupt, "\"\(key)\" of shape \(header.shape) does not take the \(entry.size - start) bytes it has",
+          key: key,
           path: path)
       }
     }

@@ -1,4 +1,6 @@
-/// The names of Python that a pickle may use. Each is a case handled here: nothing is ever looked up or run.
+/// The names of Python that a pickle may use.
+///
+/// Each is a case handled here: nothing is ever looked up or run.
 enum PickleGlobal: Equatable {
   case orderedDict, counter
   /// `_rebuild_tensor` and its second and third version.
@@ -53,14 +55,19 @@ extension PickleGlobal {
   static func refusal(module: String, name: String, path: String) -> StateError {
     let global = String("\(module).\(name)".prefix(200))
     let top = module.split(separator: ".").first.map(String.init) ?? ""
-    let programs: Set = ["os", "posix", "nt", "sys", "subprocess", "builtins", "__builtin__", "runpy", "socket", "shutil"]
+    let programs: Set = [
+      "os", "posix", "nt", "sys", "subprocess", "builtins", "__builtin__", "runpy", "socket", "shutil",
+    ]
     let advice: String
     if programs.contains(top) {
       advice = "A file of weights has no use for it: it may be an attack. Do not load it in Python either"
-    } else if module.hasPrefix("torch") && name.hasSuffix("Storage") || module == "torch" && name.first?.isLowercase == true {
+    } else if module.hasPrefix("torch") && name.hasSuffix("Storage")
+      || module == "torch" && name.first?.isLowercase == true
+    {
       advice = "This element type is not read here: cast the tensors before saving, e.g. with .float()"
     } else if module.hasPrefix("torch._utils") || module.hasPrefix("torch.sparse") {
-      advice = "This kind of tensor is not read here: make it dense and plain (.to_dense(), .dequantize()) before saving"
+      advice =
+        "This kind of tensor is not read here: make it dense and plain (.to_dense(), .dequantize()) before saving"
     } else if module.hasPrefix("torch.nn") || module.hasPrefix("torchvision") || top == "__main__" || top == "__torch__"
       || top.hasPrefix("model") || top.hasPrefix("net") || top == "timm"
     {
@@ -73,7 +80,8 @@ extension PickleGlobal {
         + "weights_only=False); torch.save(checkpoint[\"state_dict\"], \"weights.pth\")"
     }
     return StateError(
-      .refused, "the pickle names \(global); only tensors and plain values are read, and nothing is ever run. \(advice)",
+      .refused,
+      "the pickle names \(global); only tensors and plain values are read, and nothing is ever run. \(advice)",
       path: path)
   }
 }

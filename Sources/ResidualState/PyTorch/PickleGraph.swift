@@ -3,7 +3,7 @@ struct PickleGraph {
   /// A node's number.
   typealias Reference = Int32
 
-  /// A value. Containers hold the numbers of their elements.
+  /// A value; containers hold the numbers of their elements.
   enum Node {
     case none
     case bool(Bool)

@@ -12,7 +12,8 @@ struct Pickler {
 
   private mutating func write(_ value: PickleValue, depth: Int, path: String) throws(StateError) {
     if depth > PickleTree.depthLimit {
-      throw StateError(.unsupported, "values nested more than \(PickleTree.depthLimit) deep are not written", path: path)
+      throw StateError(
+        .unsupported, "values nested more than \(PickleTree.depthLimit) deep are not written", path: path)
     }
     switch value {
     case .none: emit(.none)

@@ -35,7 +35,8 @@ extension PyTorchContainer {
     let folder = pickle.name.dropLast("data.pkl".count)
     if archive.entries["\(folder)constants.pkl"] != nil {
       throw StateError(
-        .unsupported, "this is a TorchScript archive; save its weights in Python: "
+        .unsupported,
+        "this is a TorchScript archive; save its weights in Python: "
           + "torch.save(torch.jit.load(path).state_dict(), \"weights.pth\")", path: file.path)
     }
     var cursor = ByteCursor(try archive.bytes(of: pickle, budget: &budget), of: "the pickle", path: file.path)
@@ -72,7 +73,7 @@ extension PyTorchContainer {
         let sources = try Self.legacySources(keys, graph, isBigEndian, from: cursor.position, file)
         self.init(file: file, graph: graph, isBigEndian: isBigEndian, sources: sources)
         return
-      } catch where error.code == .truncated && limit < file.size {
+      } catch  where error.code == .truncated && limit < file.size {
         limit = min(file.size, limit * 16)
       }
     }
@@ -98,7 +99,9 @@ extension PyTorchContainer {
       throw StateError(.corrupt, "the pickles before the tensors are not those of torch.save", path: path)
     }
     let isBigEndian = stride(from: 0, to: facts.count, by: 2).contains { index in
-      if case .string("little_endian") = system[facts[index]], case .bool(false) = system[facts[index + 1]] { return true }
+      if case .string("little_endian") = system[facts[index]], case .bool(false) = system[facts[index + 1]] {
+        return true
+      }
       return false
     }
     let keys = items.compactMap { if case .string(let key) = list[$0] { key } else { nil } }

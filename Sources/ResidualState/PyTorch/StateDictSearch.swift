@@ -24,7 +24,8 @@ struct StateDictSearch {
     self.path = path
     guard case .dictionary(let rootItems, _) = graph[graph.root] else {
       throw StateError(
-        .wrongFormat, "the file holds a \(graph[graph.root].kind) and not a state dict: save model.state_dict() with "
+        .wrongFormat,
+        "the file holds a \(graph[graph.root].kind) and not a state dict: save model.state_dict() with "
           + "torch.save", path: path)
     }
     let (items, name) = try choose(try members(of: rootItems), wanted)
@@ -84,11 +85,13 @@ struct StateDictSearch {
     }
     if candidates.isEmpty {
       throw StateError(
-        .wrongFormat, "the file holds no tensors under names, only \(root.map { "\($0.key) (\(graph[$0.value].kind))" }.firstTen)"
+        .wrongFormat,
+        "the file holds no tensors under names, only \(root.map { "\($0.key) (\(graph[$0.value].kind))" }.firstTen)"
           + ": save model.state_dict() with torch.save", path: path)
     }
     throw StateError(
-      .invalidOptions, "the file holds several state dicts: \(candidates.map(\.name).firstTen)"
+      .invalidOptions,
+      "the file holds several state dicts: \(candidates.map(\.name).firstTen)"
         + (rootHoldsTensors ? ", and tensors beside them" : "") + "; say which, as in StateDict(pyTorch: path, at: "
         + "\"\(candidates[0].name)\")", path: path)
   }

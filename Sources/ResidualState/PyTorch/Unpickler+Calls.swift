@@ -27,10 +27,13 @@ extension Unpickler {
     case .device: return try make(.string(try device(arguments)))
     case .numpyScalar: return try make(try numpyScalar(arguments))
     case .numpyType:
-      guard let first = arguments.first, case .string(let code) = graph[first] else { throw badArguments("numpy.dtype") }
+      guard let first = arguments.first, case .string(let code) = graph[first] else {
+        throw badArguments("numpy.dtype")
+      }
       return try make(.numpyType(code))
     case .encode:
-      guard arguments.count == 2, case .string(let text) = graph[arguments[0]], case .string("latin1") = graph[arguments[1]],
+      guard arguments.count == 2, case .string(let text) = graph[arguments[0]],
+        case .string("latin1") = graph[arguments[1]],
         text.utf8.count <= 64, text.unicodeScalars.allSatisfy({ $0.value < 256 })
       else { throw badArguments("_codecs.encode") }
       return try make(.bytes(text.unicodeScalars.map { UInt8(truncatingIfNeeded: $0.value) }))
@@ -97,7 +100,8 @@ extension Unpickler {
       strides: zip(shape, strides).map { $0 == 1 ? 0 : $1 })
     guard let end = tensor.end, offset >= 0, end <= storage.byteCount / type.byteCount else {
       throw error(
-        .corrupt, "describes a tensor of shape \(shape), strides \(strides) and offset \(offset) that does not lie in "
+        .corrupt,
+        "describes a tensor of shape \(shape), strides \(strides) and offset \(offset) that does not lie in "
           + "its storage of \(storage.byteCount) bytes")
     }
     graph.tensors.append(tensor)

@@ -30,7 +30,8 @@ struct Unpickler {
       let code = try unpickler.cursor.byte()
       guard let opcode = PickleOpcode(rawValue: code) else {
         throw unpickler.error(
-          .unsupported, "uses the opcode 0x\(String(code, radix: 16)), which files of weights do not need: save it "
+          .unsupported,
+          "uses the opcode 0x\(String(code, radix: 16)), which files of weights do not need: save it "
             + "again with a current PyTorch")
       }
       if opcode == .stop { break }
@@ -86,7 +87,9 @@ struct Unpickler {
     case .memoize: memo[UInt32(memo.count)] = try top()
     default:
       let index = opcode == .binGet ? UInt32(try cursor.byte()) : try cursor.integer()
-      guard let reference = memo[index] else { throw error(.corrupt, "uses entry \(index) of its memo before it is set") }
+      guard let reference = memo[index] else {
+        throw error(.corrupt, "uses entry \(index) of its memo before it is set")
+      }
       stack.append(reference)
     }
   }

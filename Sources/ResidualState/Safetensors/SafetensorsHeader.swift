@@ -106,10 +106,13 @@ extension SafetensorsHeader {
   /// Throws unless the tensors follow each other from 0 to the end: no hole, no byte in two tensors.
   private func checkTiling(of size: Int, _ path: String) throws(StateError) {
     var end = 0
-    for entry in entries.sorted(by: { ($0.range.lowerBound, $0.range.upperBound) < ($1.range.lowerBound, $1.range.upperBound) }) {
+    for entry in entries.sorted(by: {
+      ($0.range.lowerBound, $0.range.upperBound) < ($1.range.lowerBound, $1.range.upperBound)
+    }) {
       guard entry.range.lowerBound == end else {
         throw StateError(
-          .corrupt, "\"\(entry.key)\" begins at \(entry.range.lowerBound), where \(end) is expected: tensors overlap or "
+          .corrupt,
+          "\"\(entry.key)\" begins at \(entry.range.lowerBound), where \(end) is expected: tensors overlap or "
             + "bytes belong to none", key: entry.key, path: path)
       }
       end = entry.range.upperBound

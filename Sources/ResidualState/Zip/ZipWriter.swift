@@ -23,7 +23,8 @@ enum ZipWriter {
   static func write(_ entries: [Entry], to path: String) throws(StateError) {
     if let bad = entries.first(where: { $0.name.utf8.count > 1000 || $0.name.utf8.contains(0) }) {
       throw StateError(
-        .invalidKey, "\"\(bad.name.prefix(100))\" is too long for a zip file (1,000 bytes) or holds a zero byte", path: path)
+        .invalidKey, "\"\(bad.name.prefix(100))\" is too long for a zip file (1,000 bytes) or holds a zero byte",
+        path: path)
     }
     let checksums = checksums(of: entries)
     try AtomicFile.write(to: path) { file throws(StateError) in
@@ -81,7 +82,8 @@ enum ZipWriter {
     let size = isLarge ? UInt32.max : UInt32(entry.size)
     return little(UInt32(0x0201_4B50)) + little(UInt16(45)) + versionFlagsMethodAndTime(isLarge || isFar) + little(crc)
       + little(size) + little(size) + little(UInt16(entry.name.utf8.count)) + little(UInt16(extra.count))
-      + [UInt8](repeating: 0, count: 10) + little(isFar ? UInt32.max : UInt32(position)) + Array(entry.name.utf8) + extra
+      + [UInt8](repeating: 0, count: 10) + little(isFar ? UInt32.max : UInt32(position)) + Array(entry.name.utf8)
+      + extra
   }
 
   /// The version needed, the flag for UTF-8 names, the method "stored", and the first of January 1980.

@@ -4,6 +4,8 @@ import CKernels
 public struct BatchStatistics {
   /// Mean over all images and positions.
   public let mean: Storage
+  /// What rounding has cut off the mean, which matters where that is far from zero; nil for nothing.
+  public let meanRest: Storage?
   /// Mean squared deviation (divided by the number of rows).
   public let variance: Storage
   /// How many values each channel had.
@@ -13,25 +15,31 @@ public struct BatchStatistics {
   public init(of x: Tensor) {
     let matrix = ChannelRows(x, operation: "batchNorm")
     let (channels, chunks) = (matrix.channels, matrix.chunks)
-    let partials = Storage(uninitialized: 2 * chunks.number * channels)
-    let (means, squares) = (partials.pointer, partials.pointer + chunks.number * channels)
     let input = x.storage.pointer
-    Threads.run(chunks.number) { chunk in
-      let range = chunks[chunk]
-      rk_batch_norm_statistics(
-        input + range.lowerBound * channels, range.count, channels, means + chunk * channels,
-        squares + chunk * channels)
-    }
     rows = matrix.rows
     mean = Storage(uninitialized: channels)
+    let rest = Storage(uninitialized: channels)
+    meanRest = rest
     variance = Storage(uninitialized: channels)
     let counts = (0..<chunks.number).map { chunks[$0].count }
-    rk_batch_norm_merge(means, squares, counts, chunks.number, channels, mean.pointer, variance.pointer)
+    withUnsafeTemporaryAllocation(of: Double.self, capacity: 2 * chunks.number * channels) { partials in
+      guard let means = partials.baseAddress else { return }
+      let squares = means + chunks.number * channels
+      Threads.run(chunks.number) { chunk in
+        let range = chunks[chunk]
+        rk_batch_norm_statistics(
+          input + range.lowerBound * channels, range.count, channels, means + chunk * channels,
+          squares + chunk * channels)
+      }
+      rk_batch_norm_merge(
+        means, squares, counts, chunks.number, channels, mean.pointer, rest.pointer, variance.pointer)
+    }
   }
 
   /// Statistics that are known already: the running ones.
   public init(mean: Storage, variance: Storage) {
     self.mean = mean
+    meanRest = nil
     self.variance = variance
     rows = 0
   }
@@ -96,8 +104,8 @@ public func batchNorm(
   let residualPointer = tail.residual?.storage.pointer
   matrix.forEachChunk { first, rows, _ in
     rk_batch_norm_apply(
-      input.pointer + first, rows, channels, affine.scale.pointer, affine.shift.pointer, residualPointer.map { $0 + first },
-      tail.relu, output.pointer + first)
+      input.pointer + first, rows, channels, statistics.mean.pointer, affine.scale.pointer, affine.shift.pointer,
+      residualPointer.map { $0 + first }, tail.relu, output.pointer + first)
   }
   let nodes = (x: x.node, weight: weight?.node, bias: bias?.node, residual: tail.residual?.node)
   let relu = tail.relu
@@ -114,6 +122,7 @@ public func batchNorm(
     }
     rk_sum_partials(partialG, matrix.chunks.number, channels, false, sums.pointer)
     rk_sum_partials(partialGX, matrix.chunks.number, channels, false, sums.pointer + channels)
+    affine.center(sums)
     nodes.bias?.receive(Tensor(storage: sums, offset: 0, shape: [channels]))
     nodes.weight?.receive(Tensor(storage: sums, offset: channels, shape: [channels]))
     guard nodes.x != nil || nodes.residual != nil else { return }
@@ -135,14 +144,17 @@ public func batchNorm(
   }
 }
 
-/// Batch normalisation as y = x * scale + shift, and its derivative as grad_x = g * a + (x - mean) * b + d, per channel.
+/// Batch normalisation as y = (x - mean) * scale + shift, and its derivative as grad_x = g * a + (x - mean) * b + d, per
+/// channel; `mean` is rounded, and what that cuts off is in shift and d.
 private struct NormalizationFactors {
+  let meanRest: Storage?
   let scale: Storage
   let shift: Storage
   let inverseDeviation: Storage
 
   init(_ statistics: BatchStatistics, weight: Storage?, bias: Storage?, epsilon: Float) {
     let channels = statistics.mean.count
+    meanRest = statistics.meanRest
     scale = Storage(uninitialized: channels)
     shift = Storage(uninitialized: channels)
     inverseDeviation = Storage(uninitialized: channels)
@@ -151,7 +163,17 @@ private struct NormalizationFactors {
       let slope = Double(weight?.pointer[c] ?? 1) * inverse
       inverseDeviation.pointer[c] = Float(inverse)
       scale.pointer[c] = Float(slope)
-      shift.pointer[c] = Float(Double(bias?.pointer[c] ?? 0) - Double(statistics.mean.pointer[c]) * slope)
+      shift.pointer[c] = Float(Double(bias?.pointer[c] ?? 0) - Double(meanRest?.pointer[c] ?? 0) * slope)
+    }
+  }
+
+  /// Makes sums of g * xhat, taken with the rounded mean, those with the whole mean. `sums` are those of g, then these.
+  func center(_ sums: Storage) {
+    guard let meanRest else { return }
+    let channels = scale.count
+    for c in 0..<channels {
+      let difference = Double(meanRest.pointer[c]) * Double(inverseDeviation.pointer[c]) * Double(sums.pointer[c])
+      sums.pointer[channels + c] = Float(Double(sums.pointer[channels + c]) - difference)
     }
   }
 
@@ -170,7 +192,7 @@ private struct NormalizationFactors {
       let meanGX = Double(sums.pointer[channels + c]) / Double(rows)
       let slope = Double(scale.pointer[c])
       slopes.b[c] = Float(-slope * meanGX * Double(inverseDeviation.pointer[c]))
-      slopes.d[c] = Float(-slope * meanG)
+      slopes.d[c] = Float(-slope * meanG - Double(meanRest?.pointer[c] ?? 0) * Double(slopes.b[c]))
     }
     return slopes
   }

@@ -60,16 +60,16 @@ struct Convolution {
       padding_height: padding.height, padding_width: padding.width, out_height: height, out_width: width)
   }
 
-  /// The weight in the kernels' arrangement. While recording it is used once and dropped; otherwise it is kept until
-  /// the weight changes.
+  /// The weight in the kernels' arrangement, kept until the weight changes when `keep` says that it is used again.
   func packed(_ weight: Storage, _ pack: rk_pack, keep: Bool) -> Storage {
     let make = {
-      let packed = Storage(uninitialized: rk_conv2d_packed_count([kernel], pack))
-      let source = weight.pointer
       withKernel { shape in
-        Threads.run(rk_conv2d_pack_tasks(shape, pack)) { rk_conv2d_pack(shape, pack, source, packed.pointer, $0) }
+        let packed = Storage(uninitialized: rk_conv2d_packed_count(shape, pack))
+        Threads.run(rk_conv2d_pack_tasks(shape, pack)) {
+          rk_conv2d_pack(shape, pack, weight.pointer, packed.pointer, $0)
+        }
+        return packed
       }
-      return packed
     }
     return keep ? weight.cached("packed\(pack.rawValue)", version: weight.version, make: make) : make()
   }
@@ -79,16 +79,26 @@ struct Convolution {
   }
 
   /// The output `[N, O, OH, OW]`, with bias, residual and ReLU applied as each sum is complete.
-  func forward(_ input: Storage, packed: Storage, bias: Storage?, residual: Storage? = nil, relu: Bool = false)
-    -> Storage
-  {
+  ///
+  /// A weight that is used once, as in training, may be packed piece by piece inside the product; one that is `reused`
+  /// is packed before the first use.
+  func forward(
+    _ input: Storage, weight: Storage, reused: Bool, bias: Storage?, residual: Storage? = nil, relu: Bool = false
+  ) -> Storage {
     let output = Storage(uninitialized: outputShape.elementCount)
     let epilogue = rk_epilogue(
       bias: bias.map { UnsafePointer($0.pointer) }, residual: residual.map { UnsafePointer($0.pointer) }, relu: relu)
     withUnsafePointer(to: epilogue) { epilogue in
       withKernel { shape in
-        Threads.run(rk_conv2d_forward_tasks(shape)) {
-          rk_conv2d_forward(shape, input.pointer, packed.pointer, epilogue, output.pointer, $0)
+        if !reused && rk_conv2d_prefers_direct(shape) {
+          Threads.run(rk_conv2d_forward_direct_tasks(shape)) {
+            rk_conv2d_forward_direct(shape, input.pointer, weight.pointer, epilogue, output.pointer, $0)
+          }
+        } else {
+          let panels = packed(weight, RK_PACK_FORWARD, keep: reused)
+          Threads.run(rk_conv2d_forward_tasks(shape)) {
+            rk_conv2d_forward(shape, input.pointer, panels.pointer, epilogue, output.pointer, $0)
+          }
         }
       }
     }
@@ -98,10 +108,16 @@ struct Convolution {
   func backwardInput(
     _ gradient: Storage, weight: Storage, into destination: UnsafeMutablePointer<Float>, accumulate: Bool
   ) {
-    let panels = packed(weight, RK_PACK_BACKWARD_INPUT, keep: false)
     withKernel { shape in
-      Threads.run(rk_conv2d_backward_input_tasks(shape)) {
-        rk_conv2d_backward_input(shape, gradient.pointer, panels.pointer, accumulate, destination, $0)
+      if rk_conv2d_prefers_direct(shape) {
+        Threads.run(rk_conv2d_backward_input_direct_tasks(shape)) {
+          rk_conv2d_backward_input_direct(shape, gradient.pointer, weight.pointer, accumulate, destination, $0)
+        }
+      } else {
+        let panels = packed(weight, RK_PACK_BACKWARD_INPUT, keep: false)
+        Threads.run(rk_conv2d_backward_input_tasks(shape)) {
+          rk_conv2d_backward_input(shape, gradient.pointer, panels.pointer, accumulate, destination, $0)
+        }
       }
     }
   }
@@ -139,8 +155,10 @@ public func conv2d(_ x: Tensor, weight: Tensor, bias: Tensor? = nil, options: Co
   let convolution = Convolution(input: x.shape, weight: weight.shape, options: options)
   let recording = isRecording(x, weight, bias)
   let (input, weights) = (x.storage, weight.storage)
-  let packed = convolution.packed(weights, RK_PACK_FORWARD, keep: !recording)
-  let output = convolution.forward(input, packed: packed, bias: bias?.storage)
+  if Precision.current == .bfloat16 && convolution.supportsBFloat16 {
+    return convolution.mixedPrecision(x, weight: weight, bias: bias)
+  }
+  let output = convolution.forward(input, weight: weights, reused: !recording, bias: bias?.storage)
   let (nodeX, nodeW, nodeB) = (x.node, weight.node, bias?.node)
   // The input is kept for the weight's gradient only.
   let keptInput = nodeW == nil ? nil : input
@@ -204,8 +222,14 @@ public func inferenceConv2d(
       residual.shape == convolution.outputShape,
       "conv2d: residual \(residual.shape) for an output of shape \(convolution.outputShape)")
   }
-  let packed = convolution.packed(weight.storage, RK_PACK_FORWARD, keep: true)
-  let output = convolution.forward(
-    x.storage, packed: packed, bias: bias?.storage, residual: residual?.storage, relu: relu)
+  let output: Storage
+  if Precision.current == .bfloat16 && convolution.supportsBFloat16 {
+    output = convolution.forward(
+      BFloat16Buffer(x.storage), weight: weight.storage, reused: true, bias: bias?.storage,
+      residual: residual?.storage, relu: relu)
+  } else {
+    output = convolution.forward(
+      x.storage, weight: weight.storage, reused: true, bias: bias?.storage, residual: residual?.storage, relu: relu)
+  }
   return Tensor(storage: output, shape: convolution.outputShape)
 }

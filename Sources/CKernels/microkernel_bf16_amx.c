@@ -1,0 +1,118 @@
+// bfloat16 with AMX: four tiles of 16 x 16 sums, two of A (16 rows of 16 pairs) and two of B (16 pairs of 16 columns).
+#if defined(__x86_64__)
+#include <cpuid.h>
+#include <immintrin.h>
+#include <stdatomic.h>
+#include <stdint.h>
+
+#include "microkernel_bf16.h"
+
+#if defined(__linux__)
+#include <sys/syscall.h>
+#include <unistd.h>
+
+// Linux gives the tile registers (state component 18) to a process that asks.
+static bool ask_for_tiles(void) {
+  enum { ARCH_REQ_XCOMP_PERM = 0x1023, XFEATURE_XTILEDATA = 18 };
+  unsigned a, b, c, d;
+  if (!__get_cpuid_count(7, 0, &a, &b, &c, &d)) return false;
+  bool has_bf16 = d >> 22 & 1, has_tiles = d >> 24 & 1;
+  return has_bf16 && has_tiles && syscall(SYS_arch_prctl, ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA) == 0;
+}
+#else
+static bool ask_for_tiles(void) { return false; }
+#endif
+
+bool rk_amx_available(void) {
+  enum { UNKNOWN, NO, YES };
+  static _Atomic int known = UNKNOWN;
+  int answer = atomic_load_explicit(&known, memory_order_relaxed);
+  if (answer == UNKNOWN) {
+    answer = ask_for_tiles() ? YES : NO;
+    atomic_store_explicit(&known, answer, memory_order_relaxed);
+  }
+  return answer == YES;
+}
+
+#define TARGET __attribute__((target("amx-tile,amx-bf16,avx512f,avx512bw,avx512dq,avx512vl")))
+
+enum { SIDE = 16, LINE = SIDE * sizeof(float) };
+
+// The operand of LDTILECFG: bytes a row and rows of each tile.
+typedef struct {
+  uint8_t palette, start_row, reserved[14];
+  uint16_t row_bytes[16];
+  uint8_t rows[16];
+} tile_configuration;
+
+// Tiles 0...3: sums; 4 and 5: A; 6 and 7: B.
+TARGET static void configure(size_t rows) {
+  tile_configuration configuration = {.palette = 1};
+  uint8_t upper = (uint8_t)(rows < SIDE ? rows : SIDE), lower = (uint8_t)(rows > SIDE ? rows - SIDE : 1);
+  const uint8_t tile_rows[8] = {upper, upper, lower, lower, upper, lower, SIDE, SIDE};
+  for (int i = 0; i < 8; i++) {
+    configuration.row_bytes[i] = LINE;
+    configuration.rows[i] = tile_rows[i];
+  }
+  _tile_loadconfig(&configuration);
+}
+
+// Sums of all stretches, as RK_BF16_ROWS rows of RK_PANEL floats.
+TARGET static void multiply(const rk_tile *tile, float *sum) {
+  const size_t a_stride = (size_t)tile->a_stride * sizeof(float), b_stride = (size_t)tile->b_stride * sizeof(float);
+  const bool two_high = tile->rows > SIDE, two_wide = tile->columns > SIDE;
+  _tile_zero(0);
+  _tile_zero(1);
+  _tile_zero(2);
+  _tile_zero(3);
+  for (size_t s = 0; s < tile->stretch_count; s++) {
+    const float *a = tile->a + tile->stretches[s].a, *b = tile->b + tile->stretches[s].b;
+    for (size_t k = 0; k < tile->stretches[s].depth; k += SIDE, a += SIDE, b += SIDE * tile->b_stride) {
+      _tile_loadd(4, a, a_stride);
+      _tile_loadd(6, b, b_stride);
+      _tile_dpbf16ps(0, 4, 6);
+      if (two_wide) {
+        _tile_loadd(7, b + SIDE, b_stride);
+        _tile_dpbf16ps(1, 4, 7);
+      }
+      if (!two_high) continue;
+      _tile_loadd(5, a + SIDE * tile->a_stride, a_stride);
+      _tile_dpbf16ps(2, 5, 6);
+      if (two_wide) _tile_dpbf16ps(3, 5, 7);
+    }
+  }
+  _tile_stored(0, sum, RK_PANEL * sizeof(float));
+  _tile_stored(1, sum + SIDE, RK_PANEL * sizeof(float));
+  if (!two_high) return;
+  _tile_stored(2, sum + SIDE * RK_PANEL, RK_PANEL * sizeof(float));
+  _tile_stored(3, sum + SIDE * RK_PANEL + SIDE, RK_PANEL * sizeof(float));
+}
+
+TARGET static __mmask16 lane_mask(size_t columns, size_t first) {
+  size_t lanes = columns > first ? columns - first : 0;
+  return (__mmask16)(lanes >= SIDE ? 0xffff : (1u << lanes) - 1);
+}
+
+TARGET static void store_sums(const rk_tile *tile, const float *sum) {
+  for (size_t r = 0; r < tile->rows; r++) {
+    for (size_t c = 0; c < tile->columns; c += SIDE) {
+      size_t at = tile->c_rows[r] + c;
+      __mmask16 mask = lane_mask(tile->columns, c);
+      __m512 x = _mm512_loadu_ps(sum + r * RK_PANEL + c);
+      if (tile->accumulate) x = _mm512_add_ps(_mm512_maskz_loadu_ps(mask, tile->c + at), x);
+      if (tile->bias != NULL) x = _mm512_add_ps(x, _mm512_maskz_loadu_ps(mask, tile->bias + c));
+      if (tile->residual != NULL) x = _mm512_add_ps(x, _mm512_maskz_loadu_ps(mask, tile->residual + at));
+      if (tile->relu) x = _mm512_max_ps(_mm512_setzero_ps(), x);
+      _mm512_mask_storeu_ps(tile->c + at, mask, x);
+    }
+  }
+}
+
+TARGET void rk_bf16_by_rows_amx(const rk_tile *tile) {
+  _Alignas(64) float sum[RK_BF16_ROWS * RK_PANEL];
+  configure(tile->rows);
+  multiply(tile, sum);
+  _tile_release();
+  store_sums(tile, sum);
+}
+#endif

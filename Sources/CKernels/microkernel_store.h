@@ -1,0 +1,25 @@
+// The end of every microkernel template: sums in registers become results in memory. See microkernel_template.h for
+// what the including file defines.
+#include "microkernel.h"
+
+#define INLINE static inline __attribute__((always_inline)) TARGET
+#define UNROLL _Pragma("clang loop unroll(full)")
+
+// Finishes the sums of rows `row`... and columns `column`... of the tile and writes them to C.
+INLINE void store_sums(const int rows, const int vectors, const rk_tile *tile, size_t row, size_t column,
+                       VECTOR sum[ROWS][VECTORS]) {
+  UNROLL for (int v = 0; v < vectors; v++) {
+    size_t c = column + (size_t)v * LANES;
+    size_t lanes = tile->columns - c < LANES ? tile->columns - c : LANES;
+    VECTOR bias = tile->bias != NULL ? LOAD_PART(tile->bias + c, lanes) : ZERO();
+    UNROLL for (int r = 0; r < rows; r++) {
+      size_t at = tile->c_rows[row + (size_t)r] + c;
+      VECTOR x = sum[r][v];
+      if (tile->accumulate) x = ADD(LOAD_PART(tile->c + at, lanes), x);
+      if (tile->bias != NULL) x = ADD(x, bias);
+      if (tile->residual != NULL) x = ADD(x, LOAD_PART(tile->residual + at, lanes));
+      if (tile->relu) x = MAXIMUM(ZERO(), x);
+      STORE_PART(tile->c + at, lanes, x);
+    }
+  }
+}
