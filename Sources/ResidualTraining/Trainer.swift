@@ -118,7 +118,7 @@ public final class Trainer {
     guard value.isFinite else {
       throw TrainingError(
         code: .lossNotFinite,
-        message: "the loss is \(value) at step \(progress.step + 1); use a smaller learning rate than "
+        message: "the loss is \(value.magnitude) at step \(progress.step + 1); use a smaller learning rate than "
           + "\(optimizer.learningRate), or check that the images are scaled as the weights expect")
     }
     progress.metrics.add(meanLoss: value, predictions: logits.argmax(), labels: batch.labels)

@@ -1,6 +1,8 @@
 import ResidualTensor
 
-/// 2-d convolution as matrix multiplication over `[N, C, H, W]`. PyTorch: `torch.nn.Conv2d`.
+/// 2-d convolution as matrix multiplication over `[N, C, H, W]`.
+///
+/// PyTorch: `torch.nn.Conv2d`.
 public final class Conv2d: Module, Layer {
   /// `[out, in, KH, KW]`.
   @Registered public private(set) var weight: Parameter

@@ -22,7 +22,9 @@ public struct Size2d: Equatable, Sendable, ExpressibleByIntegerLiteral, CustomSt
   public var description: String { height == width ? "\(height)" : "(\(height), \(width))" }
 }
 
-/// Stride and padding of a convolution. PyTorch: the arguments of `torch.nn.functional.conv2d`.
+/// Stride and padding of a convolution.
+///
+/// PyTorch: the arguments of `torch.nn.functional.conv2d`.
 public struct ConvolutionOptions: Equatable, Sendable {
   /// Step of the window.
   public var stride: Size2d
@@ -52,7 +54,8 @@ struct Convolution {
     let width = (input[3] + 2 * padding.width - weight[3]) / stride.width + 1
     precondition(
       input[2] + 2 * padding.height >= weight[2] && input[3] + 2 * padding.width >= weight[3],
-      "conv2d: the kernel \(weight[2])x\(weight[3]) is larger than the padded image of \(input) with padding \(padding)")
+      "conv2d: the kernel \(weight[2])x\(weight[3]) is larger than the padded image of \(input) with padding \(padding)"
+    )
     outputShape = [input[0], weight[0], height, width]
     kernel = rk_conv2d(
       batch: input[0], height: input[2], width: input[3], in_channels: input[1], out_channels: weight[0],
@@ -148,7 +151,9 @@ func receiveChannelSums(_ gradient: Storage, channels: Int, by node: Node) {
   }
 }
 
-/// Cross-correlation of `[N, I, H, W]` with `[O, I, KH, KW]` as matrix multiplication. PyTorch: `conv2d`.
+/// Cross-correlation of `[N, I, H, W]` with `[O, I, KH, KW]` as matrix multiplication.
+///
+/// PyTorch: `conv2d`.
 ///
 /// No image patches are unrolled in memory: the kernels read the input in place and skip the taps that fall on padding.
 public func conv2d(_ x: Tensor, weight: Tensor, bias: Tensor? = nil, options: ConvolutionOptions = .init()) -> Tensor {
@@ -200,7 +205,9 @@ public func conv2dWithLoops(
   }
 }
 
-/// `x Wᵀ + b` for `[N, in]`, `[out, in]` and `[out]`. PyTorch: `torch.nn.functional.linear`.
+/// `x Wᵀ + b` for `[N, in]`, `[out, in]` and `[out]`.
+///
+/// PyTorch: `torch.nn.functional.linear`.
 public func linear(_ x: Tensor, weight: Tensor, bias: Tensor? = nil) -> Tensor {
   precondition(
     x.rank == 2 && weight.rank == 2 && x.shape[1] == weight.shape[1],

@@ -10,7 +10,9 @@ public enum Precision: String, Sendable, CaseIterable {
 }
 
 /// Runs `body` with convolutions and linear layers in that precision, and their backward passes too, whenever they
-/// happen. PyTorch: `torch.autocast("cpu", torch.bfloat16)`.
+/// happen.
+///
+/// PyTorch: `torch.autocast("cpu", torch.bfloat16)`.
 public func withPrecision<Result>(_ precision: Precision, _ body: () throws -> Result) rethrows -> Result {
   try Precision.$current.withValue(precision, operation: body)
 }

@@ -53,7 +53,8 @@ struct BenchmarkCommand: ParsableCommand {
 
   private func makeWorkload() throws -> BenchmarkWorkload {
     let sizes = BenchmarkSizes(
-      model: network.model ?? .resnet101, channels: channels, classes: classes, imageSize: imageSize, batchSize: batchSize)
+      model: network.model ?? .resnet101, channels: channels, classes: classes, imageSize: imageSize,
+      batchSize: batchSize)
     switch row {
     case .train: return try .train(sizes, weights: required(weights, "--weights"), data: required(data, "--data"))
     case .inference:
