@@ -25,16 +25,27 @@ static H5FD_t *driver_open(const char *name, unsigned flags, hid_t access, haddr
   (void)name, (void)flags, (void)maximum;
   const driver_settings *settings = H5Pget_driver_info(access);
   driver_file *opened = settings ? calloc(1, sizeof *opened) : NULL;
-  if (opened) opened->file = settings->file;
+  if (opened) {
+    opened->file = settings->file;
+    opened->file->is_held = true;
+  }
   return (H5FD_t *)opened;
 }
 
+static chdf5_file *file_of(const H5FD_t *opened) { return ((const driver_file *)opened)->file; }
+
 static herr_t driver_close(H5FD_t *opened) {
+  chdf5_file *file = file_of(opened);
+  file->is_held = false;
+  if (file->is_abandoned) free(file);
   free(opened);
   return 0;
 }
 
-static chdf5_file *file_of(const H5FD_t *opened) { return ((const driver_file *)opened)->file; }
+void chdf5_abandon(chdf5_file *file) {
+  file->is_abandoned = true;
+  if (!file->is_held) free(file);
+}
 
 static int driver_compare(const H5FD_t *a, const H5FD_t *b) {
   uintptr_t left = (uintptr_t)file_of(a), right = (uintptr_t)file_of(b);
@@ -68,7 +79,7 @@ static haddr_t driver_get_end(const H5FD_t *opened, H5FD_mem_t type) {
 static herr_t driver_read(H5FD_t *opened, H5FD_mem_t type, hid_t transfer, haddr_t offset, size_t count, void *bytes) {
   (void)type, (void)transfer;
   chdf5_file *file = file_of(opened);
-  if (offset == HADDR_UNDEF || offset + count < offset) return -1;
+  if (file->is_abandoned || offset == HADDR_UNDEF || offset + count < offset) return -1;
   if (!file->write && (offset + count > file->end || count > file->read_budget)) return -1;
   if (!file->write) file->read_budget -= count;
   unsigned char *destination = bytes;
@@ -91,7 +102,7 @@ static herr_t driver_write(
   H5FD_t *opened, H5FD_mem_t type, hid_t transfer, haddr_t offset, size_t count, const void *bytes) {
   (void)type, (void)transfer;
   chdf5_file *file = file_of(opened);
-  if (!file->write) return -1;
+  if (file->is_abandoned || !file->write) return -1;
   if (file->write_error == 0) file->write_error = file->write(file->write_context, offset, bytes, count);
   if (offset + count > file->end) file->end = offset + count;
   return 0;

@@ -33,6 +33,9 @@ int chdf5_fail(const char *words) {
 
 int chdf5_enter(void) {
   error_text[0] = '\0';
+  // All that is opened here is closed here. At exit libhdf5 would try again to close what a damaged file kept it from
+  // closing, and print about it. Where the program itself began to use libhdf5 first, this changes nothing.
+  H5dont_atexit();
   if (H5open() < 0) return chdf5_fail("libhdf5 could not be initialised");
   H5Eget_auto2(H5E_DEFAULT, &previous_printer, &previous_printer_data);
   H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
@@ -72,7 +75,7 @@ static int finish_opening(chdf5_file *file, chdf5_file **result) {
   }
   chdf5_fail(NULL);
   if (file->id >= 0) H5Fclose(file->id);
-  free(file);
+  chdf5_abandon(file);
   return -1;
 }
 
@@ -109,7 +112,7 @@ int chdf5_close(chdf5_file *file, uint64_t *size) {
   int result = H5Fclose(file->id) < 0 ? chdf5_fail(NULL) : 0;
   if (size) *size = file->allocated > file->end ? file->allocated : file->end;
   if (file->write_error != 0) result = chdf5_fail(strerror(file->write_error));
-  free(file);
+  chdf5_abandon(file);
   return result;
 }
 

@@ -17,6 +17,8 @@ struct chdf5_file {
   uint64_t end;           // one past the last byte there is
   uint64_t allocated;     // one past the last byte libhdf5 has given out
   uint64_t read_budget;   // bytes libhdf5 may still read
+  bool is_held;           // by libhdf5's driver
+  bool is_abandoned;      // by its owner: every call fails, and the driver frees it
   hid_t id;
   hid_t root;
 };
@@ -26,6 +28,9 @@ hid_t chdf5_register_driver(void);
 
 // Points a file access list at the driver and that file.
 herr_t chdf5_use_driver(hid_t access, chdf5_file *file);
+
+// Frees the file, or where libhdf5 could not close it and still holds it, leaves it to libhdf5 without its descriptor.
+void chdf5_abandon(chdf5_file *file);
 
 // Records why a call failed; returns -1.
 int chdf5_fail(const char *words);

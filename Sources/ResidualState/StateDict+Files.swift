@@ -8,8 +8,15 @@ extension StateDict {
     /// Whether the checksums in our own HDF5 files are compared.
     public var verifyingChecksums: Bool
 
+    /// Whether safetensors files are mapped into memory, so that a tensor is read when it is first looked at.
+    ///
+    /// A mapped file may be replaced or removed while its tensors are in use, but not shortened in place: the system
+    /// then ends the process. Files that others write to in place are better read at once.
+    public var mapping: Bool
+
     /// Makes options.
-    public init(allowingFilters: Bool = false, verifyingChecksums: Bool = true) {
+    public init(allowingFilters: Bool = false, verifyingChecksums: Bool = true, mapping: Bool = true) {
+      self.mapping = mapping
       self.allowingFilters = allowingFilters
       self.verifyingChecksums = verifyingChecksums
     }
@@ -23,7 +30,7 @@ extension StateDict {
     let file = try InputFile(path)
     switch try FileFormat.detect(file) {
     case .hdf5: self = try HDF5Reader.read(file, options: options, includingGroups: false).stateDict
-    case .safetensors: self = try SafetensorsFile.read(file)
+    case .safetensors: self = try SafetensorsFile.read(file, isMapped: options.mapping)
     case .pytorch: self = try PyTorchFile.readStateDict(file)
     case .npz: self = try NPZFile.read(file)
     }

@@ -25,12 +25,16 @@ public struct Tensor {
     self.node = node
   }
 
-  /// A tensor of equal elements. PyTorch: `torch.full`.
+  /// A tensor of equal elements.
+  ///
+  /// PyTorch: `torch.full`.
   public init(repeating value: Float, shape: [Int]) {
     self.init(storage: Storage(repeating: value, count: shape.elementCount), shape: shape)
   }
 
-  /// A tensor from its elements in logical order (`[N, C, H, W]`, last dimension fastest). PyTorch: `torch.tensor`.
+  /// A tensor from its elements in logical order (`[N, C, H, W]`, last dimension fastest).
+  ///
+  /// PyTorch: `torch.tensor`.
   public init(_ scalars: [Float], shape: [Int]) {
     precondition(scalars.count == shape.elementCount, "Tensor: \(scalars.count) elements for shape \(shape)")
     let storage = Storage(uninitialized: scalars.count)
@@ -55,7 +59,9 @@ public struct Tensor {
   /// Number of elements.
   public var count: Int { storage.count }
 
-  /// The elements in logical order. PyTorch: `tensor.flatten().tolist()`.
+  /// The elements in logical order.
+  ///
+  /// PyTorch: `tensor.flatten().tolist()`.
   public var scalars: [Float] {
     [Float](unsafeUninitializedCapacity: count) { buffer, initialized in
       if let base = buffer.baseAddress { MemoryFormat.toLogical(storage.pointer, shape: shape, into: base) }
@@ -63,20 +69,27 @@ public struct Tensor {
     }
   }
 
-  /// The only element of a tensor that has one. PyTorch: `Tensor.item`.
+  /// The only element of a tensor that has one.
+  ///
+  /// PyTorch: `Tensor.item`.
   public var item: Float {
     precondition(count == 1, "item: a tensor of shape \(shape) has \(count) elements")
     return storage.pointer[0]
   }
 
-  /// Whether `backward` will bring a gradient here. PyTorch: `Tensor.requires_grad`.
+  /// Whether `backward` will bring a gradient here.
+  ///
+  /// PyTorch: `Tensor.requires_grad`.
   public var requiresGrad: Bool { node != nil }
 
   /// The gradient that `backward` has left at this leaf; nil before, and for tensors that were computed.
+  ///
   /// PyTorch: `Tensor.grad`.
   public var grad: Tensor? { node.flatMap { $0.isLeaf ? $0.gradient : nil } }
 
-  /// The same elements as a leaf that collects a gradient. PyTorch: `Tensor.requires_grad_()`.
+  /// The same elements as a leaf that collects a gradient.
+  ///
+  /// PyTorch: `Tensor.requires_grad_()`.
   public func requiringGrad() -> Tensor {
     Tensor(storage: storage, shape: shape, node: Node(leafOf: shape))
   }
@@ -86,13 +99,19 @@ public struct Tensor {
     Tensor(storage: storage, shape: shape, node: Node(leafOf: shape, home: gradient))
   }
 
-  /// Forgets the gradient of a leaf; the next `backward` starts from zero. PyTorch: `zero_grad(set_to_none=True)`.
+  /// Forgets the gradient of a leaf; the next `backward` starts from zero.
+  ///
+  /// PyTorch: `zero_grad(set_to_none=True)`.
   public func clearGrad() { node?.clearGradient() }
 
-  /// The same elements, outside the record. PyTorch: `Tensor.detach`.
+  /// The same elements, outside the record.
+  ///
+  /// PyTorch: `Tensor.detach`.
   public func detached() -> Tensor { Tensor(storage: storage, shape: shape) }
 
-  /// A tensor with its own copy of the elements, outside the record. PyTorch: `Tensor.detach().clone()`.
+  /// A tensor with its own copy of the elements, outside the record.
+  ///
+  /// PyTorch: `Tensor.detach().clone()`.
   public func copied() -> Tensor {
     let copy = Storage(uninitialized: count)
     copy.pointer.update(from: storage.pointer, count: count)

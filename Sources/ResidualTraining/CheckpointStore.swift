@@ -26,7 +26,8 @@ public struct CheckpointStore: Sendable {
     try checkpoint.write(to: path)
     guard let keep else { return }
     try link(to: numbered(checkpoint.progress.step))
-    if let best = checkpoint.progress.best, best == checkpoint.progress.history[.test].last, checkpoint.progress.batch == 0
+    if let best = checkpoint.progress.best, best == checkpoint.progress.history[.test].last,
+      checkpoint.progress.batch == 0
     {
       try link(to: "\(stem)-best.h5")
     }

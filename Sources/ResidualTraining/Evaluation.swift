@@ -23,7 +23,8 @@ public func evaluate(
         guard loss.isFinite else {
           throw TrainingError(
             code: .lossNotFinite,
-            message: "the loss of the evaluation is \(loss): the weights hold or lead to numbers that are not finite; "
+            message:
+              "the loss of the evaluation is \(loss.magnitude): the weights hold or lead to numbers that are not finite; "
               + "go back to weights from before, and train them with a smaller learning rate")
         }
         metrics.add(meanLoss: loss, predictions: logits.argmax(), labels: batch.labels)
@@ -35,7 +36,9 @@ public func evaluate(
 }
 
 extension Tensor {
-  /// The index of the largest element of each row of `[N, classes]`; the first of equals. PyTorch: `argmax(1)`.
+  /// The index of the largest element of each row of `[N, classes]`; the first of equals.
+  ///
+  /// PyTorch: `argmax(1)`.
   func argmax() -> [Int] {
     let values = scalars
     let classes = shape[1]

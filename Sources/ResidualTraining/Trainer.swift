@@ -21,6 +21,8 @@ public final class Trainer {
   public let trainLoader: DataLoader
   /// What is tested on after each epoch; nil for no test phase.
   public let testLoader: DataLoader?
+  /// What convolutions and linear layers multiply in.
+  public let precision: Precision
   /// Where the run is.
   public private(set) var progress: TrainingProgress
 
@@ -30,12 +32,13 @@ public final class Trainer {
   ///   epoch, or if `progress` is not one of such a run.
   public init(
     _ model: any ImageClassifier, optimizer: any CheckpointableOptimizer, trainLoader: DataLoader,
-    testLoader: DataLoader? = nil, progress: TrainingProgress? = nil
+    testLoader: DataLoader? = nil, precision: Precision = .float32, progress: TrainingProgress? = nil
   ) throws {
     self.model = model
     self.optimizer = optimizer
     self.trainLoader = trainLoader
     self.testLoader = testLoader
+    self.precision = precision
     self.progress = progress ?? TrainingProgress(classes: model.classes)
     try trainLoader.requireFit(to: model, isTraining: true)
     try testLoader?.requireFit(to: model, isTraining: false)
@@ -63,7 +66,7 @@ public final class Trainer {
       }
       try onEvent(.epoch(trained))
       let start = ContinuousClock.now
-      let metrics = try evaluate(model, on: testLoader)
+      let metrics = try withPrecision(precision) { try evaluate(model, on: testLoader) }
       let tested = EpochRecord(epoch: progress.epoch, phase: .test, metrics: metrics, seconds: start.elapsedSeconds)
       endEpoch(with: [trained, tested])
       try onEvent(.epoch(tested))
@@ -109,13 +112,13 @@ public final class Trainer {
   /// Forward, backward, update.
   private func step(on batch: ImageBatch) throws -> Double {
     optimizer.zeroGradients()
-    let logits = model(batch.images)
+    let logits = withPrecision(precision) { model(batch.images) }
     let loss = crossEntropy(logits, batch.labels)
     let value = Double(loss.item)
     guard value.isFinite else {
       throw TrainingError(
         code: .lossNotFinite,
-        message: "the loss is \(value) at step \(progress.step + 1); use a smaller learning rate than "
+        message: "the loss is \(value.magnitude) at step \(progress.step + 1); use a smaller learning rate than "
           + "\(optimizer.learningRate), or check that the images are scaled as the weights expect")
     }
     progress.metrics.add(meanLoss: value, predictions: logits.argmax(), labels: batch.labels)

@@ -33,9 +33,11 @@ struct EvaluateCommand: ParsableCommand {
     try model.load(state, options: reading.loading)
     var values: [Float] = []
     var labels: [Int64] = []
-    let metrics = try evaluate(model, on: loader) { logits, batch in
-      values += logits.scalars
-      labels += batch.map(Int64.init)
+    let metrics = try withPrecision(network.precision.precision) {
+      try evaluate(model, on: loader) { logits, batch in
+        values += logits.scalars
+        labels += batch.map(Int64.init)
+      }
     }
     if let path = logits {
       let table: StateDict = [

@@ -11,7 +11,8 @@ struct ResNetCommand: ParsableCommand {
       or the training is at fault, 64 when an argument is.
       """,
     subcommands: [
-      TrainCommand.self, FineTuneCommand.self, EvaluateCommand.self, InspectCommand.self, ConvertCommand.self, DiffCommand.self,
+      TrainCommand.self, FineTuneCommand.self, EvaluateCommand.self, InspectCommand.self, ConvertCommand.self,
+      DiffCommand.self,
       VerifyCommand.self, BenchmarkCommand.self,
     ])
 
@@ -22,7 +23,8 @@ struct ResNetCommand: ParsableCommand {
       try command.run()
     } catch {
       let code = exitCode(for: error)
-      if code == .success { exit(withError: error) }
+      // Help, or a command that has said all there is to say and only sets the status.
+      if code == .success || error is ExitCode { exit(withError: error) }
       Console.writeError("error: \(message(for: error))")
       exit(withError: code)
     }

@@ -9,6 +9,8 @@ struct NetworkOptions: ParsableArguments {
     help: "\(ModelName.allCases.map(\.rawValue).joined(separator: ", ")); resnet101 unless given.",
     transform: ModelName.init(named:))
   var model: ModelName?
+  @Option(help: "fp32, or bf16: convolutions and linear layers multiply in bfloat16.") var precision = PrecisionName
+    .fp32
   @Option(help: "Threads; the number of processors unless given.") var threads: Int?
 
   func validate() throws {
@@ -18,6 +20,13 @@ struct NetworkOptions: ParsableArguments {
   func apply() {
     if let threads { Threads.count = threads }
   }
+}
+
+/// The precisions of the command line.
+enum PrecisionName: String, ExpressibleByArgument, CaseIterable {
+  case fp32, bf16
+
+  var precision: Precision { self == .bf16 ? .bfloat16 : .float32 }
 }
 
 /// How a file of weights is read.

@@ -35,12 +35,12 @@ struct TrainingRun {
     }
     let trainer = try Trainer(
       model, optimizer: makeOptimizer(run.optimizer, model.parameters(), resumed?.optimizer), trainLoader: trainLoader,
-      testLoader: testLoader)
+      testLoader: testLoader, precision: options.network.precision.precision)
     try resumed?.restore(trainer)
     if let learningRate = options.learningRate { trainer.optimizer.learningRate = learningRate }
     try output.say(
       "\(run.model) on \(run.dataset): \(train.count) images of \(run.imageSize)x\(run.imageSize), batches of "
-        + "\(run.batchSize), \(Threads.count) threads")
+        + "\(run.batchSize), threads: \(Threads.count)")
     try self.run(trainer, run)
   }
 
@@ -73,9 +73,11 @@ struct TrainingRun {
   private func choose(
     _ saved: RunInformation?, dataset: String, _ images: LabeledImages
   ) throws -> (RunInformation, ModelName) {
-    func choose<Value: Equatable>(_ option: String, _ given: Value?, _ saved: Value?, else usual: Value) throws -> Value {
+    func choose<Value: Equatable>(_ option: String, _ given: Value?, _ saved: Value?, else usual: Value) throws -> Value
+    {
       if let given, let saved, given != saved {
-        throw ValidationError("the checkpoint's run has \(option) \(saved), not \(given); leave \(option) out to go on with it")
+        throw ValidationError(
+          "the checkpoint's run has \(option) \(saved), not \(given); leave \(option) out to go on with it")
       }
       return given ?? saved ?? usual
     }

@@ -134,6 +134,18 @@ struct TrainCommandTests {
     #expect(try FileManager.default.contentsOfDirectory(atPath: folder.path) == ["weights.h5"])
   }
 
+  @Test("A run that is resumed goes on with the losses of the run that was never stopped")
+  func resume() throws {
+    let path = folder.file("run.h5")
+    let whole = try train("--steps", "5", "--seed", "4").losses()
+    let first = try train("--steps", "2", "--seed", "4", "--checkpoint", path).losses()
+    let rest = try Command("train", "--resume", path, "--data", data.path, "--steps", "5", "--json").losses()
+    #expect(first + rest == whole)
+    let changed = try Command("train", "--resume", path, "--data", data.path, "--batch-size", "4", "--json")
+    #expect(changed.status == 64 && changed.output == "")
+    #expect(changed.errors.contains("--batch-size 8, not 4"))
+  }
+
   @Test("fine-tune goes on from a file; what was replaced and adapted is said, with --json on standard error")
   func fineTune() throws {
     let (weights, out) = (folder.file("rgb.h5"), folder.file("out.h5"))

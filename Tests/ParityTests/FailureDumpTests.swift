@@ -6,7 +6,8 @@ extension Parity {
   /// A deliberately wrong result is noticed, and what it leaves behind can be replayed on both sides.
   @Test("A failed comparison leaves a dump that replays in Swift and in PyTorch")
   func failureDump() throws {
-    let parityCase = try #require(try ReferenceFolder.decode(ParityCase.self, from: "cases.json").first { $0.layer == "conv2d" })
+    let parityCase = try #require(
+      try ReferenceFolder.decode(ParityCase.self, from: "cases.json").first { $0.layer == "conv2d" })
     let content = ParityCase.Content(
       try StateDict(contentsOf: ReferenceFolder.url().appending(path: parityCase.file).path))
     var results = try parityCase.run(content)

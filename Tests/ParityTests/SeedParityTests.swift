@@ -21,8 +21,10 @@ struct SeedCase: Decodable, Sendable, CustomTestStringConvertible {
 }
 
 extension Parity {
-  /// Uniform draws bit for bit. Normal ones go through a logarithm and a cosine, which PyTorch's vector library rounds
-  /// otherwise in the last place.
+  /// Uniform draws bit for bit.
+  ///
+  /// Normal ones go through a logarithm and a cosine, which PyTorch's vector library rounds otherwise in the last
+  /// place.
   @Test("A seed gives PyTorch's weights", arguments: try SeedCase.all())
   func seeds(_ seedCase: SeedCase) throws {
     let specification = LayerSpecification(layer: seedCase.layer, arguments: seedCase.arguments)
@@ -45,7 +47,8 @@ extension Parity {
       expectEqual(
         value.elements(max(0, value.count - 8)..<value.count), try reference("last.\(key)"), key, isNormal: isNormal)
       let (sum, absolute) = try (
-        reference("sum.\(key)").scalars(as: Double.self)[0], reference("absolute_sum.\(key)").scalars(as: Double.self)[0]
+        reference("sum.\(key)").scalars(as: Double.self)[0],
+        reference("absolute_sum.\(key)").scalars(as: Double.self)[0]
       )
       // Of numbers equal to the bit, sums in double differ by their order only.
       let tolerance = (isNormal ? 1e-7 : 1e-13) * absolute

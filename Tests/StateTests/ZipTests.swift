@@ -55,6 +55,16 @@ import Testing
     #expect(error?.key == "16")
   }
 
+  @Test func sumsEveryLength() {
+    let bytes = (0..<300).map { UInt8(truncatingIfNeeded: $0 &* 167 &+ $0 >> 3) }
+    for count in 0...bytes.count {
+      let sum = bytes[..<count].withUnsafeBytes { CRC32.checksum($0) }
+      #expect(sum == TestZip.crc(Array(bytes[..<count])), "\(count)")
+      let rest = bytes[count...].withUnsafeBytes { CRC32.checksum($0) }
+      #expect(CRC32.joined(sum, rest, count: bytes.count - count) == TestZip.crc(bytes), "\(count)")
+    }
+  }
+
   @Test func verifiesChecksums() throws {
     var entry = TestZip.Entry("a", [1, 2])
     entry.crc = TestZip.crc([1, 3])

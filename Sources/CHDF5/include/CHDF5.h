@@ -12,6 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "crc32.h"
 #include "crc32c.h"
 
 typedef struct chdf5_file chdf5_file;

@@ -1,7 +1,9 @@
 import ResidualTensor
 
 /// Batch normalisation over the channels of `[N, C, ...]`, any rank from 2 up (Ioffe and Szegedy 2015,
-/// arXiv:1502.03167). PyTorch: `torch.nn.BatchNorm1d`, `2d`, `3d`.
+/// arXiv:1502.03167).
+///
+/// PyTorch: `torch.nn.BatchNorm1d`, `2d`, `3d`.
 ///
 /// In training a batch is normalised with its own biased variance; the running variance gets the unbiased one.
 open class BatchNorm: Module, Layer {
@@ -51,7 +53,8 @@ open class BatchNorm: Module, Layer {
     if usesBatchStatistics {
       precondition(
         x.count / features > 1,
-        "\(location): one value per channel in an input of shape \(x.shape) has no variance to train with; use a larger batch or image, or eval()")
+        "\(location): one value per channel in an input of shape \(x.shape) has no variance to train with; use a larger batch or image, or eval()"
+      )
       statistics = BatchStatistics(of: x)
       updateRunningStatistics(statistics)
     } else {
@@ -102,8 +105,12 @@ open class BatchNorm: Module, Layer {
   }
 }
 
-/// Batch normalisation of features `[N, C]` or sequences `[N, C, L]`. PyTorch: `torch.nn.BatchNorm1d`.
+/// Batch normalisation of features `[N, C]` or sequences `[N, C, L]`.
+///
+/// PyTorch: `torch.nn.BatchNorm1d`.
 public final class BatchNorm1d: BatchNorm {}
 
-/// Batch normalisation of images `[N, C, H, W]`. PyTorch: `torch.nn.BatchNorm2d`.
+/// Batch normalisation of images `[N, C, H, W]`.
+///
+/// PyTorch: `torch.nn.BatchNorm2d`.
 public final class BatchNorm2d: BatchNorm {}

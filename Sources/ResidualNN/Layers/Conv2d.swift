@@ -1,7 +1,9 @@
 import ResidualTensor
 
-/// 2-d convolution as matrix multiplication over `[N, C, H, W]`. PyTorch: `torch.nn.Conv2d`.
-public final class Conv2d: Module, Layer {
+/// 2-d convolution as matrix multiplication over `[N, C, H, W]`.
+///
+/// PyTorch: `torch.nn.Conv2d`.
+public class Conv2d: Module, Layer {
   /// `[out, in, KH, KW]`.
   @Registered public private(set) var weight: Parameter
   /// `[out]`; nil without bias.
@@ -53,32 +55,22 @@ public final class Conv2d: Module, Layer {
 }
 
 /// The same layer computed by plain loops, slowly: what tests and benchmarks compare with.
-public final class Conv2dWithLoops: Module, Layer {
-  /// `[out, in, KH, KW]`.
-  @Registered public private(set) var weight: Parameter
-  /// `[out]`; nil without bias.
-  @Registered public private(set) var bias: Parameter?
-  /// Stride and padding.
-  public let options: ConvolutionOptions
-
-  /// Weights start as those of `Conv2d`.
-  public init(
-    _ inputChannels: Int, _ outputChannels: Int, kernelSize: Size2d, stride: Size2d = 1, padding: Size2d = 0,
-    bias: Bool = true
-  ) {
-    let shape = [outputChannels, inputChannels, kernelSize.height, kernelSize.width]
-    (weight, self.bias) = convolutionParameters(shape: shape, bias: bias)
-    options = ConvolutionOptions(stride: stride, padding: padding)
-  }
-
+public final class Conv2dWithLoops: Conv2d {
   /// `[N, in, H, W]` to `[N, out, OH, OW]`.
-  public func callAsFunction(_ x: Tensor) -> Tensor {
+  public override func callAsFunction(_ x: Tensor) -> Tensor {
     requireChannels(x, weight.shape[1], at: self)
     return conv2dWithLoops(x, weight: weight.value, bias: bias?.value, options: options)
   }
 
-  /// Channels, kernel, stride, padding.
-  public override var argumentDescription: String { convolutionDescription(weight, bias, options) }
+  /// The block's parts one after the other, nothing folded.
+  public override func callAsFunction(
+    _ x: Tensor, normalizedBy norm: BatchNorm2d?, adding residual: Tensor? = nil, relu: Bool = false
+  ) -> Tensor {
+    let y = self(x)
+    let normalized = norm.map { $0(y) } ?? y
+    let sum = residual.map { normalized + $0 } ?? normalized
+    return relu ? ResidualTensor.relu(sum) : sum
+  }
 }
 
 private func convolutionParameters(shape: [Int], bias: Bool) -> (Parameter, Parameter?) {

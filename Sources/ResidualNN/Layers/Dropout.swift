@@ -1,6 +1,7 @@
 import ResidualTensor
 
 /// Zeroes elements at random in training and scales the others up; the identity in evaluation.
+///
 /// PyTorch: `torch.nn.Dropout` (Srivastava et al. 2014).
 public final class Dropout: Module, Layer {
   /// Share of elements that become zero.

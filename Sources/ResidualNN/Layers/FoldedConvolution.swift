@@ -9,7 +9,8 @@ struct FoldedConvolution {
   private let versions: [Int]
 
   /// `existing` if nothing has changed since, else folded anew.
-  static func current(_ existing: FoldedConvolution?, of convolution: Conv2d, _ norm: BatchNorm2d) -> FoldedConvolution {
+  static func current(_ existing: FoldedConvolution?, of convolution: Conv2d, _ norm: BatchNorm2d) -> FoldedConvolution
+  {
     let sources = [
       convolution.weight.value, convolution.bias?.value, norm.weight?.value, norm.bias?.value, norm.runningMean.value,
       norm.runningVar.value,

@@ -1,6 +1,8 @@
 import ResidualTensor
 
-/// `x Wᵀ + b` for `[N, in]`: a fully connected layer. PyTorch: `torch.nn.Linear`.
+/// `x Wᵀ + b` for `[N, in]`: a fully connected layer.
+///
+/// PyTorch: `torch.nn.Linear`.
 public final class Linear: Module, Layer {
   /// `[out, in]`.
   @Registered public private(set) var weight: Parameter

@@ -1,6 +1,8 @@
 import ResidualTensor
 
-/// The largest value of each window of `[N, C, H, W]`. PyTorch: `torch.nn.MaxPool2d`.
+/// The largest value of each window of `[N, C, H, W]`.
+///
+/// PyTorch: `torch.nn.MaxPool2d`.
 public final class MaxPool2d: Module, Layer {
   /// Size of the window.
   public let kernelSize: Size2d
@@ -22,10 +24,14 @@ public final class MaxPool2d: Module, Layer {
   }
 
   /// Kernel, stride, padding.
-  public override var argumentDescription: String { "kernelSize: \(kernelSize), stride: \(stride), padding: \(padding)" }
+  public override var argumentDescription: String {
+    "kernelSize: \(kernelSize), stride: \(stride), padding: \(padding)"
+  }
 }
 
-/// Mean over all positions, `[N, C, H, W]` to `[N, C, 1, 1]`. PyTorch: `torch.nn.AdaptiveAvgPool2d(1)`.
+/// Mean over all positions, `[N, C, H, W]` to `[N, C, 1, 1]`.
+///
+/// PyTorch: `torch.nn.AdaptiveAvgPool2d(1)`.
 public final class GlobalAveragePooling2d: Module, Layer {
   /// `[N, C, H, W]`.
   public func callAsFunction(_ x: Tensor) -> Tensor { globalAveragePooling2d(x) }

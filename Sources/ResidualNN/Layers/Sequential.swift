@@ -1,6 +1,8 @@
 import ResidualTensor
 
-/// Layers one after the other; their keys are `0`, `1`, and so on. PyTorch: `torch.nn.Sequential`.
+/// Layers one after the other; their keys are `0`, `1`, and so on.
+///
+/// PyTorch: `torch.nn.Sequential`.
 public final class Sequential: Module, Layer {
   /// The layers in order.
   public let layers: [any Layer]

@@ -1,6 +1,7 @@
 import ResidualTensor
 
 /// Softmax and cross-entropy in one, the mean over a batch, stable for large logits.
+///
 /// PyTorch: `torch.nn.CrossEntropyLoss`.
 public final class CrossEntropyLoss: Module {
   /// Loss of logits `[N, classes]` against class indices.

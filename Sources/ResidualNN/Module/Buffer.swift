@@ -1,6 +1,8 @@
 import ResidualTensor
 
-/// State that is saved with a module but not trained: running statistics, say. PyTorch: `register_buffer`.
+/// State that is saved with a module but not trained: running statistics, say.
+///
+/// PyTorch: `register_buffer`.
 public final class Buffer {
   /// The content; copied into, never replaced.
   public let value: Tensor

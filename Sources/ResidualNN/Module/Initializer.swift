@@ -1,21 +1,28 @@
 import ResidualTensor
 
-/// How a weight starts. PyTorch: `torch.nn.init`; the same generator state gives the same numbers.
+/// How a weight starts.
+///
+/// PyTorch: `torch.nn.init`; the same generator state gives the same numbers.
 public struct Initializer {
   private let draw: (UnsafeMutableBufferPointer<Float>, _ shape: [Int], Generator) -> Void
 
-  /// Uniform within ±bound. PyTorch: `uniform_(-bound, bound)`.
+  /// Uniform within ±bound.
+  ///
+  /// PyTorch: `uniform_(-bound, bound)`.
   public static func uniform(bound: Double) -> Initializer {
     Initializer { buffer, _, generator in generator.uniform(into: buffer, from: -bound, to: bound) }
   }
 
-  /// Normal around 0. PyTorch: `normal_(0, std)`.
+  /// Normal around 0.
+  ///
+  /// PyTorch: `normal_(0, std)`.
   public static func normal(std: Double) -> Initializer {
     Initializer { buffer, _, generator in generator.normal(into: buffer, std: std) }
   }
 
-  /// Uniform with the variance that keeps activations stable after a leaky ReLU, by the number of inputs (He et al.
-  /// 2015, arXiv:1502.01852). PyTorch: `kaiming_uniform_(a: negativeSlope)`.
+  /// Uniform with the variance that keeps activations stable after a leaky ReLU, by the number of inputs.
+  ///
+  /// Source: He et al. 2015, arXiv:1502.01852. PyTorch: `kaiming_uniform_(a: negativeSlope)`.
   public static func kaimingUniform(negativeSlope: Double) -> Initializer {
     Initializer { buffer, shape, generator in
       let gain = (2 / (1 + negativeSlope * negativeSlope)).squareRoot()
@@ -24,8 +31,9 @@ public struct Initializer {
     }
   }
 
-  /// Normal with the variance that keeps gradients stable through ReLUs, by the number of outputs (He et al. 2015).
-  /// PyTorch: `kaiming_normal_(mode="fan_out", nonlinearity="relu")`.
+  /// Normal with the variance that keeps gradients stable through ReLUs, by the number of outputs.
+  ///
+  /// Source: He et al. 2015. PyTorch: `kaiming_normal_(mode="fan_out", nonlinearity="relu")`.
   public static var kaimingNormalFanOut: Initializer {
     Initializer { buffer, shape, generator in
       let fanOut = shape[0] * shape.dropFirst(2).reduce(1, *)

@@ -2,14 +2,18 @@ import ResidualState
 import ResidualTensor
 
 extension Module {
-  /// A snapshot of all parameters, persistent buffers and counters under PyTorch's keys. PyTorch: `state_dict()`.
+  /// A snapshot of all parameters, persistent buffers and counters under PyTorch's keys.
+  ///
+  /// PyTorch: `state_dict()`.
   public func stateDict() -> StateDict {
     var state = StateDict()
     for (key, entry) in namedEntries() { state[key] = entry.data }
     return state
   }
 
-  /// Copies a state dict into the module's parameters, buffers and counters. PyTorch: `load_state_dict`.
+  /// Copies a state dict into the module's parameters, buffers and counters.
+  ///
+  /// PyTorch: `load_state_dict`.
   ///
   /// Everything is checked before anything is written: after an error the module is what it was. Gradients are
   /// forgotten, references stay valid.

@@ -1,12 +1,16 @@
 import ResidualTensor
 
-/// Owns parameters, buffers and child modules. PyTorch: `torch.nn.Module`.
+/// Owns parameters, buffers and child modules.
+///
+/// PyTorch: `torch.nn.Module`.
 ///
 /// Subclass it, declare state with `@Registered` and children with `@Child`, and write the forward computation as
 /// `callAsFunction`; the backward computation is recorded. A module is not Sendable: it belongs to one thread or actor
 /// at a time, and `stateDict()` gives a Sendable snapshot.
 open class Module {
-  /// Whether the module behaves as in training (batch statistics, dropout). Set by `train()` and `eval()`.
+  /// Whether the module behaves as in training (batch statistics, dropout).
+  ///
+  /// Set by `train()` and `eval()`.
   public private(set) var isTraining = true
   /// The key path from the outermost module that was last walked, for messages; empty before.
   public private(set) var path = ""
@@ -57,7 +61,9 @@ open class Module {
 }
 
 extension Module {
-  /// This module and all modules below it with their key paths, in declaration order. PyTorch: `named_modules`.
+  /// This module and all modules below it with their key paths, in declaration order.
+  ///
+  /// PyTorch: `named_modules`.
   public func namedModules() -> [(path: String, module: Module)] {
     var result: [(path: String, module: Module)] = []
     func walk(_ module: Module, _ path: String) {
@@ -82,19 +88,26 @@ extension Module {
   }
 
   /// All parameters with their keys (`layer1.0.conv1.weight`); one that has several is listed under the first.
+  ///
   /// PyTorch: `named_parameters`.
   public func namedParameters() -> [(key: String, parameter: Parameter)] {
     var seen: Set<ObjectIdentifier> = []
     return namedEntries().compactMap { key, entry in
-      guard case .parameter(let parameter) = entry, seen.insert(ObjectIdentifier(parameter)).inserted else { return nil }
+      guard case .parameter(let parameter) = entry, seen.insert(ObjectIdentifier(parameter)).inserted else {
+        return nil
+      }
       return (key, parameter)
     }
   }
 
-  /// All parameters, each once, for an optimizer. PyTorch: `parameters`.
+  /// All parameters, each once, for an optimizer.
+  ///
+  /// PyTorch: `parameters`.
   public func parameters() -> [Parameter] { namedParameters().map(\.parameter) }
 
-  /// All buffers with their keys, persistent or not. PyTorch: `named_buffers`.
+  /// All buffers with their keys, persistent or not.
+  ///
+  /// PyTorch: `named_buffers`.
   public func namedBuffers() -> [(key: String, buffer: Buffer)] {
     namedEntries().compactMap { key, entry in
       guard case .buffer(let buffer) = entry else { return nil }
@@ -102,7 +115,9 @@ extension Module {
     }
   }
 
-  /// Switches this module and all below to training behaviour. Frozen batch norms keep their statistics.
+  /// Switches this module and all below to training behaviour.
+  ///
+  /// Frozen batch norms keep their statistics.
   public func train() { setTraining(true) }
 
   /// Switches this module and all below to evaluation behaviour: running statistics, no dropout.
@@ -121,7 +136,9 @@ extension Module {
   }
 
   /// Stops training of everything below: no gradients for its parameters, and batch norms use and keep their running
-  /// statistics even through `train()`. PyTorch: `requires_grad_(False)` plus `eval()` on the batch norms.
+  /// statistics even through `train()`.
+  ///
+  /// PyTorch: `requires_grad_(False)` plus `eval()` on the batch norms.
   public func freeze() { setFrozen(true) }
 
   /// Undoes `freeze()`.
@@ -134,7 +151,9 @@ extension Module {
     }
   }
 
-  /// Forgets all gradients. PyTorch: `zero_grad`.
+  /// Forgets all gradients.
+  ///
+  /// PyTorch: `zero_grad`.
   public func zeroGradients() {
     for parameter in parameters() { parameter.zeroGrad() }
   }

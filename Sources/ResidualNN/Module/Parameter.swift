@@ -10,6 +10,7 @@ public final class Parameter {
   /// The shape, as PyTorch has it (`[out, in]`, `[O, I, KH, KW]`).
   public let shape: [Int]
   /// Whether `backward` brings a gradient here; false freezes the parameter, and a change forgets the gradient.
+  ///
   /// PyTorch: `requires_grad`.
   public var requiresGrad = true {
     didSet { if requiresGrad != oldValue { zeroGrad() } }
@@ -26,13 +27,16 @@ public final class Parameter {
   public var value: Tensor { requiresGrad ? leaf : leaf.detached() }
 
   /// The gradient summed since the last `zeroGrad`; nil when none has arrived or the parameter is frozen.
+  ///
   /// PyTorch: `Parameter.grad`.
   public var grad: Tensor? { requiresGrad ? leaf.grad : nil }
 
   /// Number of elements.
   public var count: Int { storage.count }
 
-  /// Forgets the gradient: the next `backward` starts from zero. PyTorch: `zero_grad()`.
+  /// Forgets the gradient: the next `backward` starts from zero.
+  ///
+  /// PyTorch: `zero_grad()`.
   public func zeroGrad() { leaf.clearGrad() }
 
   /// Copies `value`, of the same shape, into the weight.

@@ -2,7 +2,9 @@ import CKernels
 import Foundation
 import ResidualTensor
 
-/// Adam with bias correction (Kingma and Ba 2014, arXiv:1412.6980). PyTorch: `torch.optim.Adam`.
+/// Adam with bias correction (Kingma and Ba 2014, arXiv:1412.6980).
+///
+/// PyTorch: `torch.optim.Adam`.
 public class Adam: Optimizer {
   /// The parameters, in the order given.
   public let parameters: [Parameter]
@@ -71,6 +73,7 @@ public class Adam: Optimizer {
 }
 
 /// Adam whose weight decay acts on the weight itself (Loshchilov and Hutter 2017, arXiv:1711.05101).
+///
 /// PyTorch: `torch.optim.AdamW`.
 public final class AdamW: Adam {
   override var isDecoupled: Bool { true }

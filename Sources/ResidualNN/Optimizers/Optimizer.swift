@@ -1,6 +1,8 @@
 import ResidualTensor
 
-/// Changes parameters by their gradients. PyTorch: `torch.optim.Optimizer`.
+/// Changes parameters by their gradients.
+///
+/// PyTorch: `torch.optim.Optimizer`.
 ///
 /// Parameters without a gradient are passed over, as in PyTorch.
 public protocol Optimizer: AnyObject {
@@ -13,7 +15,9 @@ public protocol Optimizer: AnyObject {
 }
 
 extension Optimizer {
-  /// Forgets all gradients. PyTorch: `zero_grad(set_to_none=True)`.
+  /// Forgets all gradients.
+  ///
+  /// PyTorch: `zero_grad(set_to_none=True)`.
   public func zeroGradients() {
     for parameter in parameters { parameter.zeroGrad() }
   }

@@ -10,8 +10,9 @@ public struct OptimizerState: Sendable, Equatable {
   public let kind: String
   /// `learning_rate`, `momentum` and so on, under PyTorch's names.
   public var hyperparameters: [String: Double]
-  /// `<parameter>.exp_avg`, `<parameter>.momentum_buffer` and so on, under PyTorch's names. A parameter that has not
-  /// been updated yet has no entries.
+  /// `<parameter>.exp_avg`, `<parameter>.momentum_buffer` and so on, under PyTorch's names.
+  ///
+  /// A parameter that has not been updated yet has no entries.
   public var tensors: StateDict
 
   /// State as it comes from a file.
@@ -57,7 +58,8 @@ struct OptimizerStateReader {
     guard data.shape == shape, data.dtype == (shape.isEmpty && field == "step" ? .int64 : .float32) else {
       throw StateError(
         .shapeMismatch,
-        "the optimizer's \(key) is \(data.dtype.rawValue) \(data.shape) in the file, the parameter is \(shape)", key: key)
+        "the optimizer's \(key) is \(data.dtype.rawValue) \(data.shape) in the file, the parameter is \(shape)",
+        key: key)
     }
     unread.remove(key)
     return data
@@ -78,7 +80,9 @@ func missingOptimizerState(_ field: String, of name: String) -> StateError {
 }
 
 extension SGD: CheckpointableOptimizer {
-  /// Momentum buffers by name. PyTorch: `state_dict()` of `torch.optim.SGD`.
+  /// Momentum buffers by name.
+  ///
+  /// PyTorch: `state_dict()` of `torch.optim.SGD`.
   public func state(names: [String]) -> OptimizerState {
     precondition(names.count == parameters.count, "SGD: \(names.count) names for \(parameters.count) parameters")
     var tensors = StateDict()
@@ -109,7 +113,9 @@ extension SGD: CheckpointableOptimizer {
 extension Adam: CheckpointableOptimizer {
   private var kind: String { isDecoupled ? "adamw" : "adam" }
 
-  /// Moments and steps by name. PyTorch: `state_dict()` of `torch.optim.Adam` and `AdamW`.
+  /// Moments and steps by name.
+  ///
+  /// PyTorch: `state_dict()` of `torch.optim.Adam` and `AdamW`.
   public func state(names: [String]) -> OptimizerState {
     precondition(names.count == parameters.count, "Adam: \(names.count) names for \(parameters.count) parameters")
     var tensors = StateDict()

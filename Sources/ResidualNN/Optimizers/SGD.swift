@@ -1,7 +1,9 @@
 import CKernels
 import ResidualTensor
 
-/// Stochastic gradient descent with momentum, Nesterov's variant and weight decay. PyTorch: `torch.optim.SGD`.
+/// Stochastic gradient descent with momentum, Nesterov's variant and weight decay.
+///
+/// PyTorch: `torch.optim.SGD`.
 public final class SGD: Optimizer {
   /// The parameters, in the order given.
   public let parameters: [Parameter]

@@ -39,7 +39,7 @@ struct FileRanges {
     let storage = block.storage()
     let results = PieceResults(count: pieces.count)
     let work = pieces
-    DispatchQueue.concurrentPerform(iterations: work.count) { index in
+    concurrently(work.count, bytes: size) { index in
       let piece = work[index]
       results[index] = Result { () throws(StateError) in
         let bytes = UnsafeMutableRawBufferPointer(rebasing: block.bytes[piece.place..<piece.place + piece.count])
@@ -52,5 +52,14 @@ struct FileRanges {
       checksums[piece.range] = CRC32.joined(checksums[piece.range], try results[index].get(), count: piece.count)
     }
     return FileRanges(storage: storage, places: places, checksums: checksums)
+  }
+}
+
+/// Calls `body` with 0 to `count - 1`, on several threads where `bytes` are enough to be worth waking them.
+func concurrently(_ count: Int, bytes: Int, _ body: @Sendable (Int) -> Void) {
+  if bytes > 1 << 20 {
+    DispatchQueue.concurrentPerform(iterations: count, execute: body)
+  } else {
+    for index in 0..<count { body(index) }
   }
 }

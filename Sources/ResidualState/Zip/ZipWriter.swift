@@ -1,5 +1,3 @@
-import Dispatch
-
 /// Writes zip files whose entries are stored as they are, each beginning at a multiple of 64 bytes.
 ///
 /// The same entries give the same bytes: every time is that of the format's first day. Entries and archives beyond
@@ -46,7 +44,7 @@ enum ZipWriter {
   private static func checksums(of entries: [Entry]) -> [UInt32] {
     [UInt32](unsafeUninitializedCapacity: entries.count) { buffer, initialized in
       nonisolated(unsafe) let sums = buffer
-      DispatchQueue.concurrentPerform(iterations: entries.count) { index in
+      concurrently(entries.count, bytes: entries.reduce(0) { $0 + $1.size }) { index in
         sums.initializeElement(at: index, to: checksum(of: entries[index]))
       }
       initialized = entries.count

@@ -9,11 +9,14 @@ extension Tensor {
   public func backward(_ upstream: Tensor? = nil) {
     guard let node else {
       preconditionFailure(
-        "backward: the tensor of shape \(shape) depends on nothing that requires a gradient, or was computed without recording")
+        "backward: the tensor of shape \(shape) depends on nothing that requires a gradient, or was computed without recording"
+      )
     }
     let seed: Tensor
     if let upstream {
-      precondition(upstream.shape == shape, "backward: upstream gradient of shape \(upstream.shape) for a tensor of shape \(shape)")
+      precondition(
+        upstream.shape == shape, "backward: upstream gradient of shape \(upstream.shape) for a tensor of shape \(shape)"
+      )
       seed = upstream.detached()
     } else {
       precondition(count == 1, "backward: a tensor of shape \(shape) is not a scalar; pass the upstream gradient")
@@ -28,8 +31,10 @@ extension Tensor {
     }
   }
 
-  /// Every node that `root` came from, latest first. Nodes are numbered as they are made, and an operation is made
-  /// after its inputs: descending numbers are a topological order.
+  /// Every node that `root` came from, latest first.
+  ///
+  /// Nodes are numbered as they are made, and an operation is made after its inputs: descending numbers are a
+  /// topological order.
   private static func reverseOrder(from root: Node) -> NodeSequence {
     var seen: Set<ObjectIdentifier> = [ObjectIdentifier(root)]
     var nodes = [root]

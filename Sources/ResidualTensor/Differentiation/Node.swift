@@ -20,7 +20,9 @@ public final class Node {
   private let home: Storage?
   private var received: Storage?
 
-  /// A leaf. With `home`, gradients are always written there, so that references to the gradient stay valid.
+  /// A leaf.
+  ///
+  /// With `home`, gradients are always written there, so that references to the gradient stay valid.
   init(leafOf shape: [Int], home: Storage? = nil) {
     number = Self.counter.wrappingAdd(1, ordering: .relaxed).newValue
     self.shape = shape
@@ -54,7 +56,8 @@ public final class Node {
 
   /// Adds a gradient that exists already; the first one to arrive is shared, not copied.
   func receive(_ incoming: Tensor) {
-    precondition(incoming.shape == shape, "backward: a gradient of shape \(incoming.shape) for a tensor of shape \(shape)")
+    precondition(
+      incoming.shape == shape, "backward: a gradient of shape \(incoming.shape) for a tensor of shape \(shape)")
     if received == nil && home == nil {
       received = incoming.storage
       return
@@ -79,7 +82,8 @@ public final class Node {
     guard !isLeaf, let gradient else { return nil }
     guard let propagate else {
       preconditionFailure(
-        "backward: this part of the computation was already differentiated; run the forward pass again before the next backward")
+        "backward: this part of the computation was already differentiated; run the forward pass again before the next backward"
+      )
     }
     received = nil
     self.propagate = nil

@@ -3,7 +3,9 @@ enum Recording {
   @TaskLocal static var isOn = true
 }
 
-/// Runs `body` without recording: no memory is kept for a backward pass. PyTorch: `torch.no_grad()`.
+/// Runs `body` without recording: no memory is kept for a backward pass.
+///
+/// PyTorch: `torch.no_grad()`.
 public func withoutRecording<Result>(_ body: () throws -> Result) rethrows -> Result {
   try Recording.$isOn.withValue(false, operation: body)
 }

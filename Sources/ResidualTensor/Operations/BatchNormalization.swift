@@ -90,11 +90,13 @@ public func batchNorm(
   let channels = matrix.channels
   for (name, tensor) in [("weight", weight), ("bias", bias)] {
     if let tensor {
-      precondition(tensor.shape == [channels], "batchNorm: \(name) \(tensor.shape) for \(channels) channels of \(x.shape)")
+      precondition(
+        tensor.shape == [channels], "batchNorm: \(name) \(tensor.shape) for \(channels) channels of \(x.shape)")
     }
   }
   precondition(
-    statistics.mean.count == channels, "batchNorm: statistics of \(statistics.mean.count) channels for input \(x.shape)")
+    statistics.mean.count == channels, "batchNorm: statistics of \(statistics.mean.count) channels for input \(x.shape)"
+  )
   if let residual = tail.residual {
     precondition(residual.shape == x.shape, "batchNorm: residual \(residual.shape) for input \(x.shape)")
   }
@@ -167,7 +169,9 @@ private struct NormalizationFactors {
     }
   }
 
-  /// Makes sums of g * xhat, taken with the rounded mean, those with the whole mean. `sums` are those of g, then these.
+  /// Makes sums of g * xhat, taken with the rounded mean, those with the whole mean.
+  ///
+  /// `sums` are those of g, then these.
   func center(_ sums: Storage) {
     guard let meanRest else { return }
     let channels = scale.count

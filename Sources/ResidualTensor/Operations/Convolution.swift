@@ -22,7 +22,9 @@ public struct Size2d: Equatable, Sendable, ExpressibleByIntegerLiteral, CustomSt
   public var description: String { height == width ? "\(height)" : "(\(height), \(width))" }
 }
 
-/// Stride and padding of a convolution. PyTorch: the arguments of `torch.nn.functional.conv2d`.
+/// Stride and padding of a convolution.
+///
+/// PyTorch: the arguments of `torch.nn.functional.conv2d`.
 public struct ConvolutionOptions: Equatable, Sendable {
   /// Step of the window.
   public var stride: Size2d
@@ -52,7 +54,8 @@ struct Convolution {
     let width = (input[3] + 2 * padding.width - weight[3]) / stride.width + 1
     precondition(
       input[2] + 2 * padding.height >= weight[2] && input[3] + 2 * padding.width >= weight[3],
-      "conv2d: the kernel \(weight[2])x\(weight[3]) is larger than the padded image of \(input) with padding \(padding)")
+      "conv2d: the kernel \(weight[2])x\(weight[3]) is larger than the padded image of \(input) with padding \(padding)"
+    )
     outputShape = [input[0], weight[0], height, width]
     kernel = rk_conv2d(
       batch: input[0], height: input[2], width: input[3], in_channels: input[1], out_channels: weight[0],
@@ -60,16 +63,16 @@ struct Convolution {
       padding_height: padding.height, padding_width: padding.width, out_height: height, out_width: width)
   }
 
-  /// The weight in the kernels' arrangement. While recording it is used once and dropped; otherwise it is kept until
-  /// the weight changes.
+  /// The weight in the kernels' arrangement, kept until the weight changes when `keep` says that it is used again.
   func packed(_ weight: Storage, _ pack: rk_pack, keep: Bool) -> Storage {
     let make = {
-      let packed = Storage(uninitialized: rk_conv2d_packed_count([kernel], pack))
-      let source = weight.pointer
       withKernel { shape in
-        Threads.run(rk_conv2d_pack_tasks(shape, pack)) { rk_conv2d_pack(shape, pack, source, packed.pointer, $0) }
+        let packed = Storage(uninitialized: rk_conv2d_packed_count(shape, pack))
+        Threads.run(rk_conv2d_pack_tasks(shape, pack)) {
+          rk_conv2d_pack(shape, pack, weight.pointer, packed.pointer, $0)
+        }
+        return packed
       }
-      return packed
     }
     return keep ? weight.cached("packed\(pack.rawValue)", version: weight.version, make: make) : make()
   }
@@ -79,16 +82,26 @@ struct Convolution {
   }
 
   /// The output `[N, O, OH, OW]`, with bias, residual and ReLU applied as each sum is complete.
-  func forward(_ input: Storage, packed: Storage, bias: Storage?, residual: Storage? = nil, relu: Bool = false)
-    -> Storage
-  {
+  ///
+  /// A weight that is used once, as in training, may be packed piece by piece inside the product; one that is `reused`
+  /// is packed before the first use.
+  func forward(
+    _ input: Storage, weight: Storage, reused: Bool, bias: Storage?, residual: Storage? = nil, relu: Bool = false
+  ) -> Storage {
     let output = Storage(uninitialized: outputShape.elementCount)
     let epilogue = rk_epilogue(
       bias: bias.map { UnsafePointer($0.pointer) }, residual: residual.map { UnsafePointer($0.pointer) }, relu: relu)
     withUnsafePointer(to: epilogue) { epilogue in
       withKernel { shape in
-        Threads.run(rk_conv2d_forward_tasks(shape)) {
-          rk_conv2d_forward(shape, input.pointer, packed.pointer, epilogue, output.pointer, $0)
+        if !reused && rk_conv2d_prefers_direct(shape) {
+          Threads.run(rk_conv2d_forward_direct_tasks(shape)) {
+            rk_conv2d_forward_direct(shape, input.pointer, weight.pointer, epilogue, output.pointer, $0)
+          }
+        } else {
+          let panels = packed(weight, RK_PACK_FORWARD, keep: reused)
+          Threads.run(rk_conv2d_forward_tasks(shape)) {
+            rk_conv2d_forward(shape, input.pointer, panels.pointer, epilogue, output.pointer, $0)
+          }
         }
       }
     }
@@ -98,10 +111,16 @@ struct Convolution {
   func backwardInput(
     _ gradient: Storage, weight: Storage, into destination: UnsafeMutablePointer<Float>, accumulate: Bool
   ) {
-    let panels = packed(weight, RK_PACK_BACKWARD_INPUT, keep: false)
     withKernel { shape in
-      Threads.run(rk_conv2d_backward_input_tasks(shape)) {
-        rk_conv2d_backward_input(shape, gradient.pointer, panels.pointer, accumulate, destination, $0)
+      if rk_conv2d_prefers_direct(shape) {
+        Threads.run(rk_conv2d_backward_input_direct_tasks(shape)) {
+          rk_conv2d_backward_input_direct(shape, gradient.pointer, weight.pointer, accumulate, destination, $0)
+        }
+      } else {
+        let panels = packed(weight, RK_PACK_BACKWARD_INPUT, keep: false)
+        Threads.run(rk_conv2d_backward_input_tasks(shape)) {
+          rk_conv2d_backward_input(shape, gradient.pointer, panels.pointer, accumulate, destination, $0)
+        }
       }
     }
   }
@@ -132,15 +151,19 @@ func receiveChannelSums(_ gradient: Storage, channels: Int, by node: Node) {
   }
 }
 
-/// Cross-correlation of `[N, I, H, W]` with `[O, I, KH, KW]` as matrix multiplication. PyTorch: `conv2d`.
+/// Cross-correlation of `[N, I, H, W]` with `[O, I, KH, KW]` as matrix multiplication.
+///
+/// PyTorch: `conv2d`.
 ///
 /// No image patches are unrolled in memory: the kernels read the input in place and skip the taps that fall on padding.
 public func conv2d(_ x: Tensor, weight: Tensor, bias: Tensor? = nil, options: ConvolutionOptions = .init()) -> Tensor {
   let convolution = Convolution(input: x.shape, weight: weight.shape, options: options)
   let recording = isRecording(x, weight, bias)
   let (input, weights) = (x.storage, weight.storage)
-  let packed = convolution.packed(weights, RK_PACK_FORWARD, keep: !recording)
-  let output = convolution.forward(input, packed: packed, bias: bias?.storage)
+  if Precision.current == .bfloat16 && convolution.supportsBFloat16 {
+    return convolution.mixedPrecision(x, weight: weight, bias: bias)
+  }
+  let output = convolution.forward(input, weight: weights, reused: !recording, bias: bias?.storage)
   let (nodeX, nodeW, nodeB) = (x.node, weight.node, bias?.node)
   // The input is kept for the weight's gradient only.
   let keptInput = nodeW == nil ? nil : input
@@ -182,7 +205,9 @@ public func conv2dWithLoops(
   }
 }
 
-/// `x Wᵀ + b` for `[N, in]`, `[out, in]` and `[out]`. PyTorch: `torch.nn.functional.linear`.
+/// `x Wᵀ + b` for `[N, in]`, `[out, in]` and `[out]`.
+///
+/// PyTorch: `torch.nn.functional.linear`.
 public func linear(_ x: Tensor, weight: Tensor, bias: Tensor? = nil) -> Tensor {
   precondition(
     x.rank == 2 && weight.rank == 2 && x.shape[1] == weight.shape[1],
@@ -204,8 +229,14 @@ public func inferenceConv2d(
       residual.shape == convolution.outputShape,
       "conv2d: residual \(residual.shape) for an output of shape \(convolution.outputShape)")
   }
-  let packed = convolution.packed(weight.storage, RK_PACK_FORWARD, keep: true)
-  let output = convolution.forward(
-    x.storage, packed: packed, bias: bias?.storage, residual: residual?.storage, relu: relu)
+  let output: Storage
+  if Precision.current == .bfloat16 && convolution.supportsBFloat16 {
+    output = convolution.forward(
+      BFloat16Buffer(x.storage), weight: weight.storage, reused: true, bias: bias?.storage,
+      residual: residual?.storage, relu: relu)
+  } else {
+    output = convolution.forward(
+      x.storage, weight: weight.storage, reused: true, bias: bias?.storage, residual: residual?.storage, relu: relu)
+  }
   return Tensor(storage: output, shape: convolution.outputShape)
 }

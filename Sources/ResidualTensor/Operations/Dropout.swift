@@ -1,6 +1,7 @@
 import CKernels
 
 /// Zeroes each element with the given probability and scales the rest by 1 / (1 - probability).
+///
 /// PyTorch: `torch.nn.functional.dropout`, with the same mask for the same generator state.
 public func dropout(_ x: Tensor, probability: Double, generator: Generator = .default) -> Tensor {
   precondition((0...1).contains(probability), "dropout: \(probability) is no probability")

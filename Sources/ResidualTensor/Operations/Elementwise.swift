@@ -69,7 +69,9 @@ public func * (a: Tensor, scale: Float) -> Tensor {
   }
 }
 
-/// max(0, x), element by element; NaN stays NaN. PyTorch: `torch.relu`.
+/// max(0, x), element by element; NaN stays NaN.
+///
+/// PyTorch: `torch.relu`.
 public func relu(_ x: Tensor) -> Tensor {
   let input = x.storage
   let y = mapped(x.count) { rk_relu(input.pointer + $0, $1, $2) }
@@ -82,7 +84,9 @@ public func relu(_ x: Tensor) -> Tensor {
   }
 }
 
-/// 1 / (1 + exp(-x)), element by element. PyTorch: `torch.sigmoid`.
+/// 1 / (1 + exp(-x)), element by element.
+///
+/// PyTorch: `torch.sigmoid`.
 public func sigmoid(_ x: Tensor) -> Tensor {
   let input = x.storage
   let y = mapped(x.count) { rk_sigmoid(input.pointer + $0, $1, $2) }
@@ -97,7 +101,9 @@ public func sigmoid(_ x: Tensor) -> Tensor {
 }
 
 extension Tensor {
-  /// Sum of all elements, a scalar; added in double. PyTorch: `Tensor.sum`.
+  /// Sum of all elements, a scalar; added in double.
+  ///
+  /// PyTorch: `Tensor.sum`.
   public func sum() -> Tensor {
     let (x, shape, node) = (storage, shape, node)
     let total = Float(rk_sum(x.pointer, x.count))
@@ -106,6 +112,8 @@ extension Tensor {
     }
   }
 
-  /// Mean of all elements, a scalar. PyTorch: `Tensor.mean`.
+  /// Mean of all elements, a scalar.
+  ///
+  /// PyTorch: `Tensor.mean`.
   public func mean() -> Tensor { sum() * (1 / Float(count)) }
 }

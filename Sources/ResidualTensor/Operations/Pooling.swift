@@ -1,6 +1,8 @@
 import CKernels
 
-/// The largest value of each window of `[N, C, H, W]`; padding never wins, NaN always does. PyTorch: `max_pool2d`.
+/// The largest value of each window of `[N, C, H, W]`; padding never wins, NaN always does.
+///
+/// PyTorch: `max_pool2d`.
 public func maxPool2d(_ x: Tensor, kernelSize: Size2d, stride: Size2d? = nil, padding: Size2d = 0) -> Tensor {
   precondition(x.rank == 4, "maxPool2d: the input must be [N, C, H, W], not \(x.shape)")
   let stride = stride ?? kernelSize
@@ -10,7 +12,8 @@ public func maxPool2d(_ x: Tensor, kernelSize: Size2d, stride: Size2d? = nil, pa
   precondition(
     x.shape[2] + 2 * padding.height >= kernelSize.height && x.shape[3] + 2 * padding.width >= kernelSize.width,
     "maxPool2d: the kernel \(kernelSize) is larger than the padded image of \(x.shape)")
-  precondition(kernelSize.height * kernelSize.width <= 255, "maxPool2d: kernel \(kernelSize) has more than 255 elements")
+  precondition(
+    kernelSize.height * kernelSize.width <= 255, "maxPool2d: kernel \(kernelSize) has more than 255 elements")
   let height = (x.shape[2] + 2 * padding.height - kernelSize.height) / stride.height + 1
   let width = (x.shape[3] + 2 * padding.width - kernelSize.width) / stride.width + 1
   let shape = [x.shape[0], x.shape[1], height, width]
@@ -48,7 +51,9 @@ private final class Winners {
   }
 }
 
-/// Mean over all positions: `[N, C, H, W]` to `[N, C, 1, 1]`. PyTorch: `adaptive_avg_pool2d(x, 1)`.
+/// Mean over all positions: `[N, C, H, W]` to `[N, C, 1, 1]`.
+///
+/// PyTorch: `adaptive_avg_pool2d(x, 1)`.
 public func globalAveragePooling2d(_ x: Tensor) -> Tensor {
   precondition(x.rank == 4, "globalAveragePooling2d: the input must be [N, C, H, W], not \(x.shape)")
   let block = x.shape[0] * x.shape[1]

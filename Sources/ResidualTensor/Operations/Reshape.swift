@@ -1,5 +1,7 @@
 extension Tensor {
-  /// The same elements in logical order under another shape. PyTorch: `Tensor.reshape`.
+  /// The same elements in logical order under another shape.
+  ///
+  /// PyTorch: `Tensor.reshape`.
   ///
   /// Free when no position has to move (`[N, C, 1, 1]` to `[N, C]`, say), otherwise one transposing copy.
   public func reshaped(_ newShape: [Int]) -> Tensor {
@@ -13,7 +15,9 @@ extension Tensor {
     }
   }
 
-  /// `[N, ...]` to `[N, everything else]`. PyTorch: `torch.flatten(x, 1)`.
+  /// `[N, ...]` to `[N, everything else]`.
+  ///
+  /// PyTorch: `torch.flatten(x, 1)`.
   public func flattened() -> Tensor {
     precondition(rank >= 1, "flattened: a scalar has no batch dimension")
     return reshaped([shape[0], shape.dropFirst().reduce(1, *)])

@@ -4,7 +4,9 @@ private func requireRows(_ operation: String, _ x: Tensor) {
   precondition(x.rank == 2, "\(operation): the input must be [N, classes], not \(x.shape)")
 }
 
-/// exp(x) / sum(exp(x)) along the last dimension of `[N, classes]`, stable for large values. PyTorch: `softmax(x, 1)`.
+/// exp(x) / sum(exp(x)) along the last dimension of `[N, classes]`, stable for large values.
+///
+/// PyTorch: `softmax(x, 1)`.
 public func softmax(_ x: Tensor) -> Tensor {
   requireRows("softmax", x)
   let (rows, classes) = (x.shape[0], x.shape[1])
@@ -18,7 +20,9 @@ public func softmax(_ x: Tensor) -> Tensor {
   }
 }
 
-/// Mean over the rows of -log softmax(x)[label], from `[N, classes]` and class indices. PyTorch: `cross_entropy`.
+/// Mean over the rows of -log softmax(x)[label], from `[N, classes]` and class indices.
+///
+/// PyTorch: `cross_entropy`.
 public func crossEntropy(_ logits: Tensor, _ labels: [Int]) -> Tensor {
   requireRows("crossEntropy", logits)
   let (rows, classes) = (logits.shape[0], logits.shape[1])
@@ -37,6 +41,7 @@ public func crossEntropy(_ logits: Tensor, _ labels: [Int]) -> Tensor {
 }
 
 /// Mean over the rows of -sum(target * log softmax(x)), from `[N, classes]` and probabilities of that shape.
+///
 /// PyTorch: `cross_entropy` with probabilities.
 public func crossEntropy(_ logits: Tensor, probabilities target: Tensor) -> Tensor {
   requireRows("crossEntropy", logits)

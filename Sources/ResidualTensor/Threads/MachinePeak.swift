@@ -3,6 +3,7 @@ import CKernels
 /// What the threads could do at best: the yardstick for a kernel's speed.
 public enum MachinePeak {
   /// Float32 multiply-adds in registers on all threads at once, in 10^9 operations a second; 2 a multiply-add.
+  ///
   /// Takes about 0.1 s.
   public static func measureGFLOPS() -> Double {
     let repeats = 2_000_000

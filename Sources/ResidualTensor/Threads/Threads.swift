@@ -11,7 +11,9 @@ public enum Threads {
   private static let configuredCount = Atomic<Int>(ProcessInfo.processInfo.activeProcessorCount)
   private static let flushing = Atomic<Bool>(true)
 
-  /// Threads that share the work; the number of processors unless set. PyTorch: `torch.set_num_threads`.
+  /// Threads that share the work; the number of processors unless set.
+  ///
+  /// PyTorch: `torch.set_num_threads`.
   public static var count: Int {
     get { configuredCount.load(ordering: .relaxed) }
     set {

@@ -1,7 +1,9 @@
 import ResidualNN
 import ResidualTensor
 
-/// A residual network for images of about 32x32 and up, with torchvision's keys (He et al. 2015, arXiv:1512.03385).
+/// A residual network for images of about 32x32 and up, with torchvision's keys.
+///
+/// Source: He et al. 2015, arXiv:1512.03385.
 ///
 /// `ResNet([3, 4, 23, 3])` is ResNet-101. torchvision: `torchvision.models.resnet`.
 public final class ResNet: Module, ImageClassifier {

@@ -1,7 +1,9 @@
 import ResidualNN
 import ResidualTensor
 
-/// How a block's shortcut reaches another shape (He et al. 2015, arXiv:1512.03385, section 3.3).
+/// How a block's shortcut reaches another shape.
+///
+/// Source: He et al. 2015, arXiv:1512.03385, section 3.3.
 public enum Shortcut: Sendable {
   /// Option A: every second position, new channels filled with zeros; no parameters.
   case identity
@@ -16,7 +18,9 @@ public struct BlockOptions: Equatable, Sendable {
   /// Whether a bottleneck's stride is in its first 1x1 convolution, as in the paper, and not in the 3x3, as in
   /// torchvision.
   public var strideIn1x1: Bool
-  /// Whether batch norms follow the convolutions. Without them the convolutions have biases.
+  /// Whether batch norms follow the convolutions.
+  ///
+  /// Without them the convolutions have biases.
   public var batchNorm: Bool
 
   /// torchvision's choices unless told otherwise.
@@ -50,7 +54,9 @@ private func shortcut(_ x: Tensor, through downsample: Sequential?, stride: Size
   return convolution(x, normalizedBy: downsample.layers.count > 1 ? downsample[1] as? BatchNorm2d : nil)
 }
 
-/// Two 3x3 convolutions around a shortcut: the block of ResNet-18 and 34. torchvision: `BasicBlock`.
+/// Two 3x3 convolutions around a shortcut: the block of ResNet-18 and 34.
+///
+/// torchvision: `BasicBlock`.
 public final class BasicBlock: Module, Layer {
   @Child private var conv1: Conv2d
   @Child private var bn1: BatchNorm2d?
@@ -77,6 +83,7 @@ public final class BasicBlock: Module, Layer {
 }
 
 /// A 1x1, a 3x3 and a 1x1 convolution around a shortcut: the block of ResNet-50, 101 and 152.
+///
 /// torchvision: `Bottleneck`.
 public final class Bottleneck: Module, Layer {
   /// Output channels for each inner channel.

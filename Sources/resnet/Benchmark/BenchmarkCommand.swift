@@ -25,7 +25,6 @@ struct BenchmarkCommand: ParsableCommand {
   @Option var batchSize = 64
   @Option var steps = 5
   @Option var warmUp = 2
-  @Option var precision = "fp32"
   @Option var implementation = Implementation.matrix
   @Option var weights: String?
   @Option var data: String?
@@ -36,21 +35,26 @@ struct BenchmarkCommand: ParsableCommand {
     network.apply()
     let output = Output(json: true)
     let workload = try makeWorkload()
-    let checks = try (0..<max(1, warmUp)).map { _ in try workload.step() }
+    let checks = try (0..<max(1, warmUp)).map { _ in try step(workload) }
     try output.write(Ready(check: checks[0], peak_gflops: MachinePeak.measureGFLOPS()))
     while let line = readLine() {
       guard line == "go" else { throw ValidationError("told '\(line)', and knows only 'go'") }
       let start = ContinuousClock.now
-      for _ in 0..<steps { _ = try workload.step() }
+      for _ in 0..<steps { _ = try step(workload) }
       let seconds = (ContinuousClock.now - start) / .seconds(1)
       try output.write(Round(seconds: row == .convolution ? seconds : seconds / Double(steps)))
     }
     try output.write(End(peak_memory_bytes: peakResidentBytes()))
   }
 
+  private func step(_ workload: BenchmarkWorkload) throws -> Double? {
+    try withPrecision(network.precision.precision) { try workload.step() }
+  }
+
   private func makeWorkload() throws -> BenchmarkWorkload {
     let sizes = BenchmarkSizes(
-      model: network.model ?? .resnet101, channels: channels, classes: classes, imageSize: imageSize, batchSize: batchSize)
+      model: network.model ?? .resnet101, channels: channels, classes: classes, imageSize: imageSize,
+      batchSize: batchSize)
     switch row {
     case .train: return try .train(sizes, weights: required(weights, "--weights"), data: required(data, "--data"))
     case .inference:

@@ -53,8 +53,10 @@ func randomTensor(_ shape: [Int], seed: UInt64) -> Tensor {
   return Tensor(scalars, shape: shape)
 }
 
-/// The numbers ±1/8, ±3/8, ±5/8, ... in random order: none nearer to 0 or to another than the differences reach, so that
-/// no ReLU and no maximum changes sides.
+/// The numbers ±1/8, ±3/8, ±5/8, ...
+///
+/// in random order: none nearer to 0 or to another than the differences reach, so that no ReLU and no maximum changes
+/// sides.
 func spacedTensor(_ shape: [Int], seed: UInt64) -> Tensor {
   let count = shape.elementCount
   let order = Generator(seed: seed).randperm(count)

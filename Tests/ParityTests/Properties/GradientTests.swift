@@ -47,7 +47,9 @@ extension Parity {
       ([1, 2, 1, 2], [3, 2, 5, 3], ConvolutionOptions(stride: Size2d(2, 1), padding: 2)),
     ])
     func convolutions(input: [Int], weight: [Int], options: ConvolutionOptions) {
-      let arguments = [randomTensor(input, seed: 9), randomTensor(weight, seed: 10), randomTensor([weight[0]], seed: 11)]
+      let arguments = [
+        randomTensor(input, seed: 9), randomTensor(weight, seed: 10), randomTensor([weight[0]], seed: 11),
+      ]
       expectGradients(of: { conv2d($0[0], weight: $0[1], bias: $0[2], options: options) }, at: arguments)
       expectGradients(of: { conv2dWithLoops($0[0], weight: $0[1], bias: $0[2], options: options) }, at: arguments)
     }
@@ -109,7 +111,9 @@ extension Parity {
         }, at: [x, weight, bias, randomTensor(shape, seed: 29)])
     }
 
-    /// The ReLU in the same pass. The residual is large enough to decide its side alone.
+    /// The ReLU in the same pass.
+    ///
+    /// The residual is large enough to decide its side alone.
     @Test(arguments: [true, false], [[4, 3], [3, 2, 2, 3]])
     func normalizationWithReLU(usesBatch: Bool, shape: [Int]) {
       let channels = shape[1]
@@ -131,7 +135,8 @@ extension Parity {
       expectGradients(
         of: {
           batchNorm(
-            $0[0], statistics: statistics($0[0]), weight: $0[1], bias: $0[2], epsilon: 1e-5, tail: BatchNormTail(relu: true))
+            $0[0], statistics: statistics($0[0]), weight: $0[1], bias: $0[2], epsilon: 1e-5,
+            tail: BatchNormTail(relu: true))
         }, at: [arguments[0], arguments[1], bias], tolerance: 1e-3)
     }
   }

@@ -27,8 +27,10 @@ struct Comparison: Sendable {
 
   /// What every layer has to reach.
   static let layerBound = 1e-6
-  /// The distance of two neighbouring float32 numbers, 1.2e-7 of their size. PyTorch's own error can be 0 by luck or
-  /// because the numbers are exact; an error of one place in the last is no more than two roundings, whatever it is.
+  /// The distance of two neighbouring float32 numbers, 1.2e-7 of their size.
+  ///
+  /// PyTorch's own error can be 0 by luck or because the numbers are exact; an error of one place in the last is no
+  /// more than two roundings, whatever it is.
   static let floor = Double(Float.ulpOfOne)
 
   /// Not worse than twice PyTorch's float32 and, for a layer, than 1e-6.

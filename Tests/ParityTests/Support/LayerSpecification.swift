@@ -50,7 +50,8 @@ struct LayerSpecification: Decodable, Sendable {
 
     init(from decoder: any Decoder) throws {
       let container = try decoder.singleValueContainer()
-      self = try (try? container.decode([Int].self)).map(Layers.counts) ?? .list(container.decode([LayerSpecification].self))
+      self =
+        try (try? container.decode([Int].self)).map(Layers.counts) ?? .list(container.decode([LayerSpecification].self))
     }
   }
 }
@@ -77,10 +78,14 @@ extension LayerSpecification {
     case "relu": return ReLU()
     case "sigmoid": return Sigmoid()
     case "softmax": return Softmax()
-    case "batch_norm1d": return try frozenIfAsked(BatchNorm1d(a(\.channels), epsilon: a(\.eps), momentum: a(\.momentum)))
-    case "batch_norm2d": return try frozenIfAsked(BatchNorm2d(a(\.channels), epsilon: a(\.eps), momentum: a(\.momentum)))
-    case "bottleneck": return try Bottleneck(a(\.inChannels), a(\.channels), stride: a(\.stride).size, options: blockOptions())
-    case "basic_block": return try BasicBlock(a(\.inChannels), a(\.channels), stride: a(\.stride).size, options: blockOptions())
+    case "batch_norm1d":
+      return try frozenIfAsked(BatchNorm1d(a(\.channels), epsilon: a(\.eps), momentum: a(\.momentum)))
+    case "batch_norm2d":
+      return try frozenIfAsked(BatchNorm2d(a(\.channels), epsilon: a(\.eps), momentum: a(\.momentum)))
+    case "bottleneck":
+      return try Bottleneck(a(\.inChannels), a(\.channels), stride: a(\.stride).size, options: blockOptions())
+    case "basic_block":
+      return try BasicBlock(a(\.inChannels), a(\.channels), stride: a(\.stride).size, options: blockOptions())
     case "resnet": return try makeNetwork()
     case "sequential":
       guard case .list(let layers) = try a(\.layers) else { break }
@@ -114,7 +119,8 @@ extension LayerSpecification {
   private func blockOptions() throws -> BlockOptions {
     let a = arguments
     return try BlockOptions(
-      shortcut: a(\.shortcut) == "A" ? .identity : .projection, strideIn1x1: a(\.strideIn1X1), batchNorm: a(\.batchNorm))
+      shortcut: a(\.shortcut) == "A" ? .identity : .projection, strideIn1x1: a(\.strideIn1X1), batchNorm: a(\.batchNorm)
+    )
   }
 
   private func frozenIfAsked(_ norm: BatchNorm) throws -> BatchNorm {

@@ -1,6 +1,8 @@
 import Foundation
 
-/// What stops the comparison with PyTorch before it begins. Tests fail with it; none is skipped.
+/// What stops the comparison with PyTorch before it begins.
+///
+/// Tests fail with it; none is skipped.
 struct ReferenceError: Error, CustomStringConvertible {
   let description: String
 }

@@ -1,0 +1,95 @@
+import CKernels
+
+/// Activations or gradients rounded to bfloat16, in the physical order of the tensor they come from.
+struct BFloat16Buffer {
+  private let storage: Storage
+  var pointer: UnsafeMutablePointer<UInt16> {
+    UnsafeMutableRawPointer(storage.pointer).assumingMemoryBound(to: UInt16.self)
+  }
+
+  /// Room for `count` values, uninitialised.
+  init(uninitialized count: Int) { storage = Storage(uninitialized: (count + 1) / 2) }
+
+  /// The nearest bfloat16 of each float, ties to even.
+  init(_ source: Storage) {
+    self.init(uninitialized: source.count)
+    let target = pointer
+    Threads.run(over: source.count, grain: elementwiseGrain) {
+      rk_float_to_bfloat16(source.pointer + $0.lowerBound, $0.count, target + $0.lowerBound)
+    }
+  }
+
+  /// The memory, to be kept beside the weight it was packed from.
+  init(storage: Storage) { self.storage = storage }
+  var memory: Storage { storage }
+}
+
+extension Convolution {
+  /// Whether the bfloat16 kernels take these sizes: products are taken in pairs of channels.
+  var supportsBFloat16: Bool { withKernel { rk_conv2d_bf16_supported($0) } }
+
+  private func packedBFloat16(_ weight: Storage, _ pack: rk_pack, keep: Bool) -> BFloat16Buffer {
+    let make = {
+      withKernel { shape in
+        let packed = BFloat16Buffer(uninitialized: rk_conv2d_bf16_packed_count(shape, pack))
+        Threads.run(rk_conv2d_bf16_pack_tasks(shape, pack)) {
+          rk_conv2d_bf16_pack(shape, pack, weight.pointer, packed.pointer, $0)
+        }
+        return packed.memory
+      }
+    }
+    guard keep else { return BFloat16Buffer(storage: make()) }
+    return BFloat16Buffer(
+      storage: weight.cached("packed\(pack.rawValue)bfloat16", version: weight.version, make: make))
+  }
+
+  /// The float32 output of a product of bfloat16 operands, with bias, residual and ReLU in float32.
+  func forward(
+    _ input: BFloat16Buffer, weight: Storage, reused: Bool, bias: Storage?, residual: Storage? = nil,
+    relu: Bool = false
+  ) -> Storage {
+    let output = Storage(uninitialized: outputShape.elementCount)
+    let panels = packedBFloat16(weight, RK_PACK_FORWARD, keep: reused)
+    let epilogue = rk_epilogue(
+      bias: bias.map { UnsafePointer($0.pointer) }, residual: residual.map { UnsafePointer($0.pointer) }, relu: relu)
+    withUnsafePointer(to: epilogue) { epilogue in
+      withKernel { shape in
+        Threads.run(rk_conv2d_bf16_forward_tasks(shape)) {
+          rk_conv2d_bf16_forward(shape, input.pointer, panels.pointer, epilogue, output.pointer, $0)
+        }
+      }
+    }
+    return output
+  }
+
+  /// The recorded operation with bfloat16 operands in all three products; the gradients are float32.
+  func mixedPrecision(_ x: Tensor, weight: Tensor, bias: Tensor?) -> Tensor {
+    let recording = isRecording(x, weight, bias)
+    let input = BFloat16Buffer(x.storage)
+    let weights = weight.storage
+    let output = forward(input, weight: weights, reused: !recording, bias: bias?.storage)
+    let (nodeX, nodeW, nodeB) = (x.node, weight.node, bias?.node)
+    let keptInput = nodeW == nil ? nil : input
+    return .recorded(output, shape: outputShape, from: x, weight, bias) { gradient in
+      let g = BFloat16Buffer(gradient.storage)
+      nodeX?.receive { destination, accumulate in
+        let panels = packedBFloat16(weights, RK_PACK_BACKWARD_INPUT, keep: false)
+        withKernel { shape in
+          Threads.run(rk_conv2d_bf16_backward_input_tasks(shape)) {
+            rk_conv2d_bf16_backward_input(shape, g.pointer, panels.pointer, accumulate, destination, $0)
+          }
+        }
+      }
+      if let nodeW, let keptInput {
+        nodeW.receive { destination, accumulate in
+          withKernel { shape in
+            Threads.run(rk_conv2d_bf16_backward_weight_tasks(shape)) {
+              rk_conv2d_bf16_backward_weight(shape, keptInput.pointer, g.pointer, accumulate, destination, $0)
+            }
+          }
+        }
+      }
+      if let nodeB { receiveChannelSums(gradient.storage, channels: outputShape[1], by: nodeB) }
+    }
+  }
+}
