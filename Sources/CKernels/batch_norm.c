@@ -16,14 +16,6 @@ RK_LOOP float pairwise_sum(const float values[group]) {
   return ((values[0] + values[1]) + (values[2] + values[3])) + ((values[4] + values[5]) + (values[6] + values[7]));
 }
 
-/// Adds the sums of a span to the totals, and clears them.
-RK_LOOP void end_span(float *sum, size_t width, double *total) {
-  for (size_t c = 0; c < width; c++) {
-    total[c] += sum[c];
-    sum[c] = 0;
-  }
-}
-
 /// Sums in double of a tile of channels at a time: a bias has few gradients, and they cancel.
 RK_LOOP void column_sum(const float *x, size_t rows, size_t channels, float *sum) {
   for (size_t begin = 0; begin < channels; begin += tile) {

@@ -7,6 +7,7 @@ The batches are the first images of the training set in the file's order, padded
 are the seed's with softened residual branches (see resnet.py) and the learning rate is small, or rounding would have
 grown into chaos by the second step. curve.json holds the settings and a list of losses, each before its step, for
 `float64`, `float32` and `float32_channels_last`: two float32 runs, because one says little about how far rounding goes.
+`images` says where the images are.
 """
 
 import argparse
@@ -64,6 +65,7 @@ def main():
 
     settings = {name: getattr(arguments, name)
                 for name in ("model", "seed", "steps", "batch_size", "image_size", "lr", "momentum")}
+    settings["images"] = str(Path(arguments.mnist).resolve())
     curves = {}
     for name, dtype, memory_format in [("float64", torch.float64, torch.contiguous_format),
                                        ("float32", torch.float32, torch.contiguous_format),
