@@ -28,7 +28,9 @@ RK_LOOP void sgd_momentum(rk_sgd o, const float *gradient, float *parameter, flo
   RK_INDEPENDENT
   for (size_t i = 0; i < count; i++) {
     float g = o.weight_decay != 0 ? gradient[i] + o.weight_decay * parameter[i] : gradient[i];
-    float average = o.first ? g : o.momentum * buffer[i] + share * g;
+    // Two statements: PyTorch rounds the first product before it adds the second.
+    float kept = o.momentum * buffer[i];
+    float average = o.first ? g : kept + share * g;
     buffer[i] = average;
     parameter[i] -= o.learning_rate * (o.nesterov ? g + o.momentum * average : average);
   }
