@@ -153,21 +153,17 @@ RK_LOOP void apply_bfloat16(const float *x, size_t rows, size_t channels, const 
 }
 
 /// Adds `added` rows (a constant: `group` or 1) from element `first` on to the running sums of g and g * (x - mean).
-/// These cancel, so only neighbours are added in float.
+/// These cancel, so they are multiplied and added in double.
 RK_LOOP void add_gradients(const float *grad_y, const float *y, bool masked, const float *x, size_t first, size_t added,
                            size_t channels, size_t width, const float *mean, double *sum_g, double *sum_gx) {
   RK_INDEPENDENT
   for (size_t c = 0; c < width; c++) {
-    float g[group] = {0}, products[group] = {0};
-    double total_g = 0, total_gx = 0;
+    double center = mean[c], total_g = 0, total_gx = 0;
     for (size_t k = 0; k < added; k++) {
       size_t i = first + k * channels + c;
-      g[k] = masked && y[i] <= 0 ? 0 : grad_y[i];
-      products[k] = g[k] * (x[i] - mean[c]);
-    }
-    for (size_t k = 0; k < added; k += 2) {
-      total_g += g[k] + g[k + 1];
-      total_gx += products[k] + products[k + 1];
+      double g = masked && y[i] <= 0 ? 0 : grad_y[i];
+      total_g += g;
+      total_gx += g * (x[i] - center);
     }
     sum_g[c] += total_g;
     sum_gx[c] += total_gx;
