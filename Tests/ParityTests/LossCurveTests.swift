@@ -10,26 +10,30 @@ struct LossCurve: Decodable, Sendable {
   let imageSize: Int
   let lr: Double
   let momentum: Double
+  /// The folder with the images: MNIST, or Fashion-MNIST where no mirror answers.
+  let images: String
   let float64: [Double]
   let float32: [Double]
   let float32ChannelsLast: [Double]
 
   /// Reads the curve from the reference's folder, after computing it where it is missing.
   static func load() throws -> (curve: LossCurve, weights: StateDict, images: LabeledImages) {
-    // Without MNIST, tools/test makes the curve from Debian's Fashion-MNIST, which is of the same form.
-    let mnist = ProcessInfo.processInfo.environment["RESIDUAL_MNIST"] ?? "/usr/share/datasets/fashion-mnist"
     let folder = try ReferenceFolder.url()
     let (file, weights) = (folder.appending(path: "loss-curve.json"), folder.appending(path: "loss-curve-weights.h5"))
     if try !ReferenceFolder.isUpToDate(file) {
+      guard let mnist = ProcessInfo.processInfo.environment["RESIDUAL_MNIST"] else {
+        throw ReferenceError(description: "RESIDUAL_MNIST names no folder with MNIST's four files; run tools/test")
+      }
       try Python.run(
         "tools/reference/loss_curve.py",
         ["--mnist", mnist, "--weights-out", weights.path, "--out", file.path])
     }
     let decoder = JSONDecoder()
     decoder.keyDecodingStrategy = .convertFromSnakeCase
+    let curve = try decoder.decode(LossCurve.self, from: Data(contentsOf: file))
     return (
-      try decoder.decode(LossCurve.self, from: Data(contentsOf: file)), try StateDict(contentsOf: weights.path),
-      try MNIST.digits.load(.train, from: URL(filePath: mnist))
+      curve, try StateDict(contentsOf: weights.path),
+      try MNIST.digits.load(.train, from: URL(filePath: curve.images))
     )
   }
 
