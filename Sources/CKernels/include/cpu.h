@@ -2,6 +2,7 @@
 #ifndef RESIDUAL_CPU_H
 #define RESIDUAL_CPU_H
 
+#include <sched.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -26,5 +27,17 @@ uint64_t rk_denormals_flush(bool flush);
 
 /// Puts the calling thread's floating-point mode back.
 void rk_denormals_restore(uint64_t state);
+
+/// What a loop that waits for another thread does in each turn: the processor idles for some dozen cycles.
+static inline void rk_spin_pause(void) {
+#if defined(__x86_64__)
+  __builtin_ia32_pause();
+#elif defined(__aarch64__)
+  __asm__ volatile("isb");
+#endif
+}
+
+/// Lets another thread run on this processor.
+static inline void rk_yield_processor(void) { sched_yield(); }
 
 #endif

@@ -1,5 +1,4 @@
 import CKernels
-import Dispatch
 import Foundation
 import Synchronization
 
@@ -40,21 +39,7 @@ public enum Threads {
       rk_denormals_restore(mode)
       return
     }
-    let next = Atomic<Int>(0)
-    let flush = flushesDenormals
-    withoutActuallyEscaping(body) { body in
-      // Unsafe by the compiler's lights, safe by contract: tasks write to disjoint places.
-      nonisolated(unsafe) let work = body
-      DispatchQueue.concurrentPerform(iterations: workers) { _ in
-        let mode = rk_denormals_flush(flush)
-        while true {
-          let task = next.wrappingAdd(1, ordering: .relaxed).oldValue
-          if task >= tasks { break }
-          work(task)
-        }
-        rk_denormals_restore(mode)
-      }
-    }
+    WorkerPool.shared.run(tasks, helpers: workers - 1, body)
   }
 
   /// Runs `body` over consecutive ranges that cover 0..<`count`, each `grain` long but the last.
