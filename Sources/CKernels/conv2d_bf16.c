@@ -20,11 +20,37 @@ bool rk_conv2d_bf16_supported(const rk_conv2d *shape) {
   return shape->in_channels % 2 == 0 && shape->out_channels % 2 == 0;
 }
 
+// Columns are rows of the weight: rounds pieces of them and transposes pairs.
+static void pack_forward(const float *weight, size_t stride, size_t columns, size_t pairs, float *out) {
+  _Alignas(64) uint16_t rounded[RK_PANEL][2 * PAIRS_AT_ONCE];
+  for (size_t first = 0; first < pairs; first += PAIRS_AT_ONCE) {
+    size_t count = minimum(pairs - first, PAIRS_AT_ONCE);
+    for (size_t c = 0; c < columns; c++) rk_float_to_bfloat16(weight + c * stride + 2 * first, 2 * count, rounded[c]);
+    rk_microkernels_current()->transpose((const float *)rounded, PAIRS_AT_ONCE, columns, count, out + first * RK_PANEL);
+  }
+}
+
+// Channels and depth count pairs. In the gradient, steps are rows of the weight: two of them are interleaved.
+static void pack_pairs(const rk_product *p, const float *weight, size_t panel, size_t tap, size_t channel, size_t depth,
+                       float *out) {
+  size_t column = panel * RK_PANEL, columns = minimum(p->columns - column, RK_PANEL);
+  size_t pairs = minimum(channel + depth, p->depth) - channel;
+  const float *matrix = weight + tap * p->columns * 2 * p->depth;
+  if (p->height.gradient) {
+    rk_float_row_pairs_to_bfloat16(matrix + 2 * channel * p->columns + column, p->columns, columns, pairs,
+                                   (uint32_t *)out, RK_PANEL);
+  } else {
+    pack_forward(matrix + column * 2 * p->depth + 2 * channel, 2 * p->depth, columns, pairs, out);
+  }
+  memset(out + pairs * RK_PANEL, 0, (depth - pairs) * RK_PANEL * sizeof(float));
+}
+
 static rk_product product_of_pairs(const rk_conv2d *shape, bool gradient) {
   rk_product product = rk_product_of(shape, gradient);
   product.depth /= 2;
   product.depth_multiple = RK_BF16_GROUP;
   product.tile_rows = RK_BF16_ROWS;
+  product.pack = pack_pairs;
   return product;
 }
 
@@ -45,44 +71,12 @@ size_t rk_conv2d_bf16_pack_tasks(const rk_conv2d *shape, rk_pack pack) {
   return tasks < 1 ? 1 : minimum(tasks, matrix_count(&p));
 }
 
-// Columns are rows of the weight: rounds pieces of them and transposes pairs.
-static void pack_forward(const float *weight, size_t stride, size_t columns, size_t pairs, float *out) {
-  _Alignas(64) uint16_t rounded[RK_PANEL][2 * PAIRS_AT_ONCE];
-  for (size_t first = 0; first < pairs; first += PAIRS_AT_ONCE) {
-    size_t count = minimum(pairs - first, PAIRS_AT_ONCE);
-    for (size_t c = 0; c < columns; c++) rk_float_to_bfloat16(weight + c * stride + 2 * first, 2 * count, rounded[c]);
-    rk_microkernels_current()->transpose((const float *)rounded, PAIRS_AT_ONCE, columns, count, out + first * RK_PANEL);
-  }
-}
-
-// Steps are rows of the weight: rounds two of them and interleaves.
-static void pack_gradient(const float *weight, size_t stride, size_t columns, size_t pairs, uint16_t *out) {
-  uint16_t rounded[2][RK_PANEL] = {{0}};
-  for (size_t k = 0; k < pairs; k++, out += 2 * RK_PANEL) {
-    rk_float_to_bfloat16(weight + 2 * k * stride, columns, rounded[0]);
-    rk_float_to_bfloat16(weight + (2 * k + 1) * stride, columns, rounded[1]);
-    for (size_t c = 0; c < RK_PANEL; c++) {
-      out[2 * c] = rounded[0][c];
-      out[2 * c + 1] = rounded[1][c];
-    }
-  }
-}
-
 void rk_conv2d_bf16_pack(const rk_conv2d *shape, rk_pack pack, const float *weight, uint16_t *packed, size_t task) {
   rk_product p = product_of_pairs(shape, pack == RK_PACK_BACKWARD_INPUT);
   size_t matrices = matrix_count(&p), tasks = rk_conv2d_bf16_pack_tasks(shape, pack);
-  size_t stride = shape->in_channels;
   for (size_t m = matrices * task / tasks; m < matrices * (task + 1) / tasks; m++) {
-    size_t column = m / tap_count(&p) * RK_PANEL, columns = minimum(p.columns - column, RK_PANEL);
-    const float *tap = weight + m % tap_count(&p) * shape->out_channels * stride;
-    uint16_t *out = packed + m * padded_depth(&p) * RK_PANEL * 2;
-    if (pack == RK_PACK_FORWARD) {
-      pack_forward(tap + column * stride, stride, columns, p.depth, (float *)out);
-    } else {
-      pack_gradient(tap + column, stride, columns, p.depth, out);
-    }
-    size_t padding = padded_depth(&p) - p.depth;
-    memset(out + p.depth * RK_PANEL * 2, 0, padding * RK_PANEL * 2 * sizeof(uint16_t));
+    pack_pairs(&p, weight, m / tap_count(&p), m % tap_count(&p), 0, padded_depth(&p),
+               (float *)packed + m * padded_depth(&p) * RK_PANEL);
   }
 }
 
@@ -91,6 +85,16 @@ static void run(const rk_product *product, const uint16_t *source, const uint16_
   uint64_t state = rk_denormals_flush(true);
   rk_product_run(product, rk_bf16_by_rows_current(), (const float *)source, (const float *)packed, epilogue,
                  accumulate, result, task);
+  rk_bf16_end();
+  rk_denormals_restore(state);
+}
+
+static void run_direct(const rk_product *product, const uint16_t *source, const float *weight,
+                       const rk_epilogue *epilogue, bool accumulate, float *result, size_t task) {
+  uint64_t state = rk_denormals_flush(true);
+  rk_product_run_direct(product, rk_bf16_by_rows_current(), (const float *)source, weight, epilogue, accumulate, result,
+                        task);
+  rk_bf16_end();
   rk_denormals_restore(state);
 }
 
@@ -114,4 +118,32 @@ void rk_conv2d_bf16_backward_input(const rk_conv2d *shape, const uint16_t *grad_
                                    bool accumulate, float *grad_input, size_t task) {
   rk_product product = product_of_pairs(shape, true);
   run(&product, grad_output, packed, NULL, accumulate, grad_input, task);
+}
+
+bool rk_conv2d_bf16_prefers_direct(const rk_conv2d *s) {
+  enum { MOST_ROWS = 1024, FEWEST_WEIGHTS = 1 << 16 };
+  size_t weights = s->out_channels * s->kernel_height * s->kernel_width * s->in_channels;
+  return s->out_height * s->out_width * s->batch <= MOST_ROWS && weights >= FEWEST_WEIGHTS;
+}
+
+size_t rk_conv2d_bf16_forward_direct_tasks(const rk_conv2d *shape) {
+  rk_product product = product_of_pairs(shape, false);
+  return rk_product_direct_tasks(&product);
+}
+
+void rk_conv2d_bf16_forward_direct(const rk_conv2d *shape, const uint16_t *input, const float *weight,
+                                   const rk_epilogue *epilogue, float *output, size_t task) {
+  rk_product product = product_of_pairs(shape, false);
+  run_direct(&product, input, weight, epilogue, false, output, task);
+}
+
+size_t rk_conv2d_bf16_backward_input_direct_tasks(const rk_conv2d *shape) {
+  rk_product product = product_of_pairs(shape, true);
+  return rk_product_direct_tasks(&product);
+}
+
+void rk_conv2d_bf16_backward_input_direct(const rk_conv2d *shape, const uint16_t *grad_output, const float *weight,
+                                          bool accumulate, float *grad_input, size_t task) {
+  rk_product product = product_of_pairs(shape, true);
+  run_direct(&product, grad_output, weight, NULL, accumulate, grad_input, task);
 }

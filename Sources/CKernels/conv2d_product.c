@@ -2,7 +2,6 @@
 
 #include <string.h>
 
-#include "conv2d_pack.h"
 #include "microkernel.h"
 
 enum {
@@ -123,8 +122,7 @@ static void fill_block(const task *t, const rk_rectangle *r, size_t tap, size_t 
     };
     if (t->weight != NULL) {
       b->stretches[s].b = (ptrdiff_t)(s * b->depth * RK_PANEL);
-      rk_pack_matrix(p, t->weight, t->panel, kh * p->width.kernel + kw, channel, b->depth,
-                     t->scratch + b->stretches[s].b);
+      p->pack(p, t->weight, t->panel, kh * p->width.kernel + kw, channel, b->depth, t->scratch + b->stretches[s].b);
     }
   }
 }
@@ -207,7 +205,7 @@ static tap_box met_taps(const rk_product *p) {
 }
 
 static rk_partition direct_partition(const rk_product *p, const tap_box *box) {
-  return rk_direct_partition_of(p, maximum(box->height * box->width, 1) * p->depth * RK_PANEL, SCRATCH_FLOATS);
+  return rk_direct_partition_of(p, maximum(box->height * box->width, 1) * padded_depth(p) * RK_PANEL, SCRATCH_FLOATS);
 }
 
 size_t rk_product_direct_tasks(const rk_product *product) {
@@ -219,15 +217,16 @@ size_t rk_product_direct_tasks(const rk_product *product) {
 static void pack_panels(const task *t, const float *weight, float *out) {
   const rk_product *p = t->product;
   for (size_t panel = t->panel; panel < t->panel_end; panel++) {
-    for (size_t k = 0; k < t->box.height * t->box.width; k++, out += p->depth * RK_PANEL) {
+    for (size_t k = 0; k < t->box.height * t->box.width; k++, out += padded_depth(p) * RK_PANEL) {
       size_t tap = (t->box.top + k / t->box.width) * p->width.kernel + t->box.left + k % t->box.width;
-      rk_pack_matrix(p, weight, panel, tap, 0, p->depth, out);
+      p->pack(p, weight, panel, tap, 0, padded_depth(p), out);
     }
   }
 }
 
-void rk_product_run_direct(const rk_product *product, const float *source, const float *weight,
-                           const rk_epilogue *epilogue, bool accumulate, float *result, size_t number) {
+void rk_product_run_direct(const rk_product *product, void (*by_rows)(const rk_tile *), const float *source,
+                           const float *weight, const rk_epilogue *epilogue, bool accumulate, float *result,
+                           size_t number) {
   _Alignas(64) float scratch[SCRATCH_FLOATS];
   tap_box box = met_taps(product);
   rk_partition part = direct_partition(product, &box);
@@ -236,11 +235,11 @@ void rk_product_run_direct(const rk_product *product, const float *source, const
   t.epilogue = epilogue;
   t.result = result;
   t.accumulate = accumulate;
-  t.by_rows = rk_microkernels_current()->by_rows;
+  t.by_rows = by_rows;
   t.packed = scratch;
   t.first_packed = t.panel;
   t.box = box;
-  if ((t.panel_end - t.panel) * box.height * box.width * product->depth * RK_PANEL <= SCRATCH_FLOATS) {
+  if ((t.panel_end - t.panel) * box.height * box.width * padded_depth(product) * RK_PANEL <= SCRATCH_FLOATS) {
     pack_panels(&t, weight, scratch);
     return multiply_chunk(&t, &part, number / part.groups);
   }

@@ -10,9 +10,10 @@ size_t rk_product_tasks(const rk_product *product);
 void rk_product_run(const rk_product *product, void (*by_rows)(const rk_tile *), const float *source,
                     const float *packed, const rk_epilogue *epilogue, bool accumulate, float *result, size_t task);
 
-/// With weights [KH, KW, O, I].
+/// With weights [KH, KW, O, I], packed by the product's own function where they are needed.
 size_t rk_product_direct_tasks(const rk_product *product);
-void rk_product_run_direct(const rk_product *product, const float *source, const float *weight,
-                           const rk_epilogue *epilogue, bool accumulate, float *result, size_t task);
+void rk_product_run_direct(const rk_product *product, void (*by_rows)(const rk_tile *), const float *source,
+                           const float *weight, const rk_epilogue *epilogue, bool accumulate, float *result,
+                           size_t task);
 
 #endif

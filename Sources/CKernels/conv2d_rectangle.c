@@ -1,5 +1,6 @@
 #include "conv2d_rectangle.h"
 
+#include "conv2d_pack.h"
 #include "microkernel.h"
 
 enum {
@@ -10,6 +11,8 @@ enum {
   TASK_WORK = 1 << 20,
   MOST_TASKS = 64,
   MOST_DIRECT_TASKS = 16,
+  // With this many groups of panels rows stay together, or every task of a group would pack the same panels.
+  ENOUGH_GROUPS = 8,
 };
 
 static size_t minimum(size_t a, size_t b) { return a < b ? a : b; }
@@ -25,6 +28,7 @@ rk_product rk_product_of(const rk_conv2d *s, bool gradient) {
       .columns = gradient ? s->in_channels : s->out_channels,
       .tile_rows = RK_TILE_ROWS,
       .depth_multiple = 1,
+      .pack = rk_pack_matrix,
   };
 }
 
@@ -108,7 +112,7 @@ rk_partition rk_direct_partition_of(const rk_product *p, size_t panel_floats, si
   rk_partition part = rk_partition_of(p);
   size_t tasks = minimum(part.chunks * part.groups, MOST_DIRECT_TASKS);
   part.groups = maximum(minimum(tasks, part.panels), divide_up(part.panels, maximum(room / panel_floats, 1)));
-  part.chunks = divide_up(tasks, part.groups);
+  part.chunks = part.groups >= ENOUGH_GROUPS ? 1 : divide_up(tasks, part.groups);
   return part;
 }
 

@@ -6,14 +6,22 @@
 
 #include "conv2d_windows.h"
 
-typedef struct {
+typedef struct rk_product rk_product;
+
+/// Writes out[k * 32 + c] = the weight between source channel channel + k, k < depth, and result channel
+/// panel * 32 + c, at tap number `tap`; zero where there is no such channel.
+typedef void rk_pack_function(const rk_product *product, const float *weight, size_t panel, size_t tap, size_t channel,
+                              size_t depth, float *out);
+
+struct rk_product {
   rk_axis height, width;
   size_t batch;
   size_t depth;    // source channels
   size_t columns;  // result channels
   size_t tile_rows;
   size_t depth_multiple;  // source rows are read in place only if `depth` is a multiple of it
-} rk_product;
+  rk_pack_function *pack;
+};
 
 rk_product rk_product_of(const rk_conv2d *shape, bool gradient);
 

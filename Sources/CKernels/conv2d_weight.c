@@ -2,6 +2,7 @@
 //
 // Output rows are taken in blocks, so that a block of both operands stays in the cache while every tile of the task
 // adds it to its part of the result; partial sums are added up in the order of the blocks.
+#include <stdatomic.h>
 #include <string.h>
 
 #include "conv2d_windows.h"
@@ -15,6 +16,8 @@ enum {
   MOST_TILES = 19,
   TASK_WORK = 1 << 22,
   MOST_TASKS = 16,
+  // Gradients of this many floats go past the caches.
+  STREAMED_FLOATS = 1 << 16,
 };
 
 static size_t minimum(size_t a, size_t b) { return a < b ? a : b; }
@@ -58,7 +61,7 @@ typedef struct {
   const float *input, *grad_output;
   float *grad_weight;
   size_t tile_count, tile, tile_end;
-  bool accumulate;
+  bool accumulate, streamed;
   size_t row, row_end;  // the block of output rows
   size_t stretch_count;
   rk_stretch stretches[BLOCK_ROWS];
@@ -84,6 +87,7 @@ static void multiply_tile(const task *t, size_t k, const float *b, size_t b_stri
       .c = c,
       .c_rows = c_rows,
       .accumulate = accumulate,
+      .streamed = t->streamed,
   };
   t->kernels->by_columns(&tile);
 }
@@ -186,15 +190,20 @@ static void multiply_gathered(task *t, size_t column) {
   }
 }
 
-// Taps that meet only padding have no gradient.
+// Taps that meet only padding have no gradient: clears those of units [first, end).
 static void clear_unmet_taps(const task *t, const partition *part, size_t first, size_t end) {
   const rk_conv2d *s = t->shape;
-  for (size_t o = tile_channel(t, t->tile); o < tile_channel(t, t->tile_end); o++) {
-    for (size_t unit = first; unit < end; unit++) {
-      size_t tap = unit / part->panels, channel = unit % part->panels * RK_PANEL;
-      if (!rk_area_is_empty(rk_tap_area(s, tap))) continue;
-      memset(gradient_at(t, tap, o, channel), 0, minimum(s->in_channels - channel, RK_PANEL) * sizeof(float));
+  size_t top = tile_channel(t, t->tile), bottom = tile_channel(t, t->tile_end);
+  for (size_t unit = first, next; unit < end; unit = next) {
+    size_t tap = unit / part->panels, panel = unit % part->panels;
+    next = minimum((tap + 1) * part->panels, end);
+    if (!rk_area_is_empty(rk_tap_area(s, tap))) continue;
+    size_t channel = panel * RK_PANEL, columns = minimum((panel + next - unit) * RK_PANEL, s->in_channels) - channel;
+    if (columns == s->in_channels) {
+      memset(gradient_at(t, tap, top, 0), 0, (bottom - top) * columns * sizeof(float));
+      continue;
     }
+    for (size_t o = top; o < bottom; o++) memset(gradient_at(t, tap, o, channel), 0, columns * sizeof(float));
   }
 }
 
@@ -213,8 +222,10 @@ void rk_conv2d_backward_weight(const rk_conv2d *shape, const float *input, const
   t.tile = part.tiles * tile_group / part.tile_groups;
   t.tile_end = part.tiles * (tile_group + 1) / part.tile_groups;
   t.accumulate = accumulate;
-  if (!accumulate && !is_gathered(shape)) clear_unmet_taps(&t, &part, first, end);
   size_t rows = shape->out_height * shape->out_width * shape->batch;
+  t.streamed = !accumulate && !is_gathered(shape) && rows <= BLOCK_ROWS &&
+               column_count(shape) * shape->out_channels >= STREAMED_FLOATS;
+  if (!accumulate && !is_gathered(shape)) clear_unmet_taps(&t, &part, first, end);
   for (t.row = 0; t.row < rows; t.row = t.row_end) {
     t.row_end = minimum(t.row + BLOCK_ROWS, rows);
     for (size_t unit = first; unit < end; unit++) {
@@ -222,4 +233,5 @@ void rk_conv2d_backward_weight(const rk_conv2d *shape, const float *input, const
       is_gathered(shape) ? multiply_gathered(&t, column) : multiply_tap(&t, unit / part.panels, column);
     }
   }
+  if (t.streamed) atomic_thread_fence(memory_order_seq_cst);  // streamed results are seen by whoever sees the task done
 }

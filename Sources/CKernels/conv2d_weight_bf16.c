@@ -1,11 +1,12 @@
 // The weight gradient with bfloat16 operands: as in conv2d_weight.c, but the sum runs over pairs of rows, which lie
 // apart in memory. Both operands are packed, block by block: the input as interleaved rows, the output gradient
 // transposed, so that a row is a channel.
+#include <stdatomic.h>
 #include <string.h>
 
 #include "conv2d_bf16.h"
 #include "conv2d_windows.h"
-#include "cpu.h"
+#include "dispatch.h"
 #include "microkernel_bf16.h"
 
 enum {
@@ -16,6 +17,8 @@ enum {
   MOST_CHANNELS = MOST_TILES * RK_BF16_ROWS,
   TASK_WORK = 1 << 22,
   MOST_TASKS = 16,
+  // Gradients of this many floats go past the caches.
+  STREAMED_FLOATS = 1 << 16,
 };
 
 static size_t minimum(size_t a, size_t b) { return a < b ? a : b; }
@@ -55,7 +58,7 @@ typedef struct {
   const uint16_t *input, *grad_output;
   float *grad_weight;
   size_t tile_count, tile, tile_end;
-  bool accumulate;
+  bool accumulate, streamed;
   // The block at hand, of one tap.
   size_t row, row_end, pair_count;
   row_pair pairs[BLOCK_ROWS];
@@ -65,21 +68,26 @@ typedef struct {
 
 static size_t tile_channel(const task *t, size_t tile) { return t->shape->out_channels * tile / t->tile_count; }
 
-// Interleaves two rows (the second zero if `single`) of `count` channels as pairs, and pads with zeros up to `width`.
-static void interleave(const uint16_t *x, size_t stride, bool single, size_t count, size_t width, uint16_t *out) {
-  if (single) {
-    for (size_t c = 0; c < count; c++) {
-      out[2 * c] = x[c];
-      out[2 * c + 1] = 0;
-    }
-  } else {
-    for (size_t c = 0; c < count; c++) {
-      out[2 * c] = x[c];
-      out[2 * c + 1] = x[stride + c];
-    }
+// Interleaves the two rows of each pair (the second zero if it is alone): out[k * width + c] holds channel c of both, and
+// zero from channel `count` on.
+RK_LOOP void interleave(const uint16_t *x, size_t channels, const row_pair *pairs, size_t pair_count, size_t count,
+                        size_t width, bool of_output, uint32_t *out) {
+  for (size_t k = 0; k < pair_count; k++, out += width) {
+    const uint16_t *first = x + (of_output ? pairs[k].output_row : pairs[k].input_row) * channels;
+    const uint16_t *second = pairs[k].single ? first : first + channels;
+    uint32_t kept = pairs[k].single ? 0x0000ffff : 0xffffffff;
+    RK_INDEPENDENT
+    for (size_t c = 0; c < count; c++) out[c] = (first[c] | (uint32_t)second[c] << 16) & kept;
+    for (size_t c = count; c < width; c++) out[c] = 0;
   }
-  memset(out + 2 * count, 0, (width - count) * 2 * sizeof(uint16_t));
 }
+
+void rk_interleave(const uint16_t *x, size_t channels, const row_pair *pairs, size_t pair_count, size_t count,
+                   size_t width, bool of_output, uint32_t *out);
+RK_DISPATCH(void, rk_interleave, interleave,
+            (const uint16_t *x, size_t channels, const row_pair *pairs, size_t pair_count, size_t count, size_t width,
+             bool of_output, uint32_t *out),
+            (x, channels, pairs, pair_count, count, width, of_output, out))
 
 static void find_pairs(task *t, size_t tap) {
   rk_run runs[BLOCK_ROWS];
@@ -98,22 +106,14 @@ static void pack_output_gradient(task *t) {
   for (size_t pair = 0; pair < t->pair_count; pair += CHUNK) {
     _Alignas(64) float rows[CHUNK * MOST_CHANNELS];
     size_t count = minimum(t->pair_count - pair, CHUNK);
-    for (size_t k = 0; k < count; k++) {
-      const row_pair *p = &t->pairs[pair + k];
-      interleave(t->grad_output + p->output_row * channels + first, channels, p->single, width, width,
-                 (uint16_t *)(rows + k * width));
-    }
+    rk_interleave(t->grad_output + first, channels, t->pairs + pair, count, width, width, true, (uint32_t *)rows);
     rk_microkernels_current()->transpose(rows, width, count, width, t->a + pair * width);
   }
 }
 
 static void pack_input(task *t, size_t channel, size_t columns) {
-  size_t channels = t->shape->in_channels;
-  for (size_t k = 0; k < t->pair_count; k++) {
-    const row_pair *p = &t->pairs[k];
-    interleave(t->input + p->input_row * channels + channel, channels, p->single, columns, RK_PANEL,
-               (uint16_t *)(t->b + k * RK_PANEL));
-  }
+  rk_interleave(t->input + channel, t->shape->in_channels, t->pairs, t->pair_count, columns, RK_PANEL, false,
+                (uint32_t *)t->b);
   size_t padded = divide_up(t->pair_count, RK_BF16_GROUP) * RK_BF16_GROUP;
   memset(t->b + t->pair_count * RK_PANEL, 0, (padded - t->pair_count) * RK_PANEL * sizeof(float));
 }
@@ -144,6 +144,7 @@ static void multiply_unit(task *t, size_t tap, size_t channel) {
         .c = t->grad_weight + (tap * s->out_channels + o) * s->in_channels + channel,
         .c_rows = c_rows,
         .accumulate = t->accumulate || t->row > 0,
+        .streamed = t->streamed,
     };
     t->by_rows(&tile);
   }
@@ -164,8 +165,10 @@ void rk_conv2d_bf16_backward_weight(const rk_conv2d *shape, const uint16_t *inpu
   t.tile = part.tiles * tile_group / part.tile_groups;
   t.tile_end = part.tiles * (tile_group + 1) / part.tile_groups;
   t.accumulate = accumulate;
-  uint64_t state = rk_denormals_flush(true);
   size_t rows = shape->out_height * shape->out_width * shape->batch;
+  size_t weights = shape->kernel_height * shape->kernel_width * shape->in_channels * shape->out_channels;
+  t.streamed = !accumulate && rows <= BLOCK_ROWS && weights >= STREAMED_FLOATS;
+  uint64_t state = rk_denormals_flush(true);
   for (t.row = 0; t.row < rows; t.row = t.row_end) {
     t.row_end = minimum(t.row + BLOCK_ROWS, rows);
     for (size_t unit = first; unit < end; unit++) {
@@ -179,5 +182,7 @@ void rk_conv2d_bf16_backward_weight(const rk_conv2d *shape, const uint16_t *inpu
       }
     }
   }
+  rk_bf16_end();
+  if (t.streamed) atomic_thread_fence(memory_order_seq_cst);  // streamed results are seen by whoever sees the task done
   rk_denormals_restore(state);
 }

@@ -25,6 +25,7 @@ typedef struct {
   float *c;  // C(r, c) = c[c_rows[r] + c]
   const size_t *c_rows;
   bool accumulate;        // add to what C holds
+  bool streamed;          // C is written past the caches where that is possible: it is large and not read soon
   const float *bias;      // [columns], added to every row, or NULL
   const float *residual;  // laid out as C, added, or NULL
   bool relu;

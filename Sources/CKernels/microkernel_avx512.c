@@ -2,7 +2,7 @@
 #if defined(__x86_64__)
 #include <immintrin.h>
 
-#define TARGET __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl")))
+#define TARGET __attribute__((target("prfchw,avx512f,avx512bw,avx512dq,avx512vl")))
 #define VECTOR __m512
 #define LANES 16
 #define ROWS 14
@@ -20,6 +20,7 @@
 #define MASK(n) ((__mmask16)((1u << (n)) - 1))
 #define LOAD_PART(p, n) _mm512_maskz_loadu_ps(MASK(n), p)
 #define STORE_PART(p, n, x) _mm512_mask_storeu_ps(p, MASK(n), x)
+#define STREAM(p, x) _mm512_stream_ps(p, x)
 #include "microkernel_template.h"
 
 INLINE __m512 load_lanes(const float *x, size_t first, size_t columns) {

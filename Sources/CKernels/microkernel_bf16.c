@@ -22,6 +22,12 @@ rk_microkernel *rk_bf16_by_rows_current(void) {
   }
 }
 
+void rk_bf16_end(void) {
+#if defined(__x86_64__)
+  rk_amx_end();
+#endif
+}
+
 static float as_float(uint32_t bits) {
   float x;
   memcpy(&x, &bits, sizeof x);

@@ -17,6 +17,8 @@ typedef void rk_microkernel(const rk_tile *tile);
 rk_microkernel rk_bf16_by_rows_portable;
 #if defined(__x86_64__)
 rk_microkernel rk_bf16_by_rows_avx2, rk_bf16_by_rows_amx;
+/// Gives the tile registers back.
+void rk_amx_end(void);
 /// Whether processor and operating system have AMX with bfloat16; the first call asks for the permission to use it.
 bool rk_amx_available(void);
 #elif defined(__aarch64__)
@@ -26,5 +28,8 @@ rk_microkernel rk_bf16_by_rows_neon;
 /// The microkernel for the instruction set in use. Denormals must be flushed while it runs. Depths of stretches must be
 /// multiples of RK_BF16_GROUP.
 rk_microkernel *rk_bf16_by_rows_current(void);
+
+/// Ends a task: gives back what the microkernel keeps set up on this thread from one tile to the next.
+void rk_bf16_end(void);
 
 #endif

@@ -34,7 +34,7 @@ bool rk_amx_available(void) {
   return answer == YES;
 }
 
-#define TARGET __attribute__((target("amx-tile,amx-bf16,avx512f,avx512bw,avx512dq,avx512vl")))
+#define TARGET __attribute__((target("prfchw,amx-tile,amx-bf16,avx512f,avx512bw,avx512dq,avx512vl")))
 
 enum { SIDE = 16, LINE = SIDE * sizeof(float) };
 
@@ -45,8 +45,13 @@ typedef struct {
   uint8_t rows[16];
 } tile_configuration;
 
+// Rows that the tile registers of this thread are set up for; setting them up takes as long as some products.
+static _Thread_local size_t configured_rows = 0;
+
 // Tiles 0...3: sums; 4 and 5: A; 6 and 7: B.
 TARGET static void configure(size_t rows) {
+  if (configured_rows == rows) return;
+  configured_rows = rows;
   tile_configuration configuration = {.palette = 1};
   uint8_t upper = (uint8_t)(rows < SIDE ? rows : SIDE), lower = (uint8_t)(rows > SIDE ? rows - SIDE : 1);
   const uint8_t tile_rows[8] = {upper, upper, lower, lower, upper, lower, SIDE, SIDE};
@@ -88,6 +93,16 @@ TARGET static void multiply(const rk_tile *tile, float *sum) {
   _tile_stored(3, sum + SIDE * RK_PANEL + SIDE, RK_PANEL * sizeof(float));
 }
 
+// Results are written once, after the sum, and lie where nobody has looked lately: have them come meanwhile.
+TARGET static void fetch_results(const rk_tile *tile) {
+  if (tile->streamed) return;
+  for (size_t r = 0; r < tile->rows; r++) {
+    const float *c = tile->c + tile->c_rows[r];
+    __builtin_prefetch(c, 1, 3);
+    if (tile->columns > SIDE) __builtin_prefetch(c + SIDE, 1, 3);
+  }
+}
+
 TARGET static __mmask16 lane_mask(size_t columns, size_t first) {
   size_t lanes = columns > first ? columns - first : 0;
   return (__mmask16)(lanes >= SIDE ? 0xffff : (1u << lanes) - 1);
@@ -103,7 +118,11 @@ TARGET static void store_sums(const rk_tile *tile, const float *sum) {
       if (tile->bias != NULL) x = _mm512_add_ps(x, _mm512_maskz_loadu_ps(mask, tile->bias + c));
       if (tile->residual != NULL) x = _mm512_add_ps(x, _mm512_maskz_loadu_ps(mask, tile->residual + at));
       if (tile->relu) x = _mm512_max_ps(_mm512_setzero_ps(), x);
-      _mm512_mask_storeu_ps(tile->c + at, mask, x);
+      if (tile->streamed && mask == 0xffff && (uintptr_t)(tile->c + at) % sizeof x == 0) {
+        _mm512_stream_ps(tile->c + at, x);
+      } else {
+        _mm512_mask_storeu_ps(tile->c + at, mask, x);
+      }
     }
   }
 }
@@ -111,8 +130,14 @@ TARGET static void store_sums(const rk_tile *tile, const float *sum) {
 TARGET void rk_bf16_by_rows_amx(const rk_tile *tile) {
   _Alignas(64) float sum[RK_BF16_ROWS * RK_PANEL];
   configure(tile->rows);
+  fetch_results(tile);
   multiply(tile, sum);
-  _tile_release();
   store_sums(tile, sum);
+}
+
+TARGET void rk_amx_end(void) {
+  if (configured_rows == 0) return;
+  configured_rows = 0;
+  _tile_release();
 }
 #endif

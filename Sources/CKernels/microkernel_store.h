@@ -1,5 +1,7 @@
 // The end of every microkernel template: sums in registers become results in memory. See microkernel_template.h for
 // what the including file defines.
+#include <stdint.h>
+
 #include "microkernel.h"
 
 #define INLINE static inline __attribute__((always_inline)) TARGET
@@ -19,7 +21,11 @@ INLINE void store_sums(const int rows, const int vectors, const rk_tile *tile, s
       if (tile->bias != NULL) x = ADD(x, bias);
       if (tile->residual != NULL) x = ADD(x, LOAD_PART(tile->residual + at, lanes));
       if (tile->relu) x = MAXIMUM(ZERO(), x);
-      STORE_PART(tile->c + at, lanes, x);
+      if (tile->streamed && lanes == LANES && (uintptr_t)(tile->c + at) % sizeof(VECTOR) == 0) {
+        STREAM(tile->c + at, x);
+      } else {
+        STORE_PART(tile->c + at, lanes, x);
+      }
     }
   }
 }

@@ -7,6 +7,7 @@
 //   ZERO() LOAD(p) STORE(p, x) BROADCAST(p) MULTIPLY_ADD(a, b, sum) ADD(a, b)
 //   MAXIMUM(a, b)              b when either is a NaN
 //   LOAD_PART(p, n) STORE_PART(p, n, x)   the first n lanes, 0 < n <= LANES
+//   STREAM(p, x)               stores past the caches; p is a multiple of the vector's size
 // and gets the functions by_rows and by_columns.
 #include "microkernel_store.h"
 
@@ -38,7 +39,17 @@ INLINE void add_total(const int rows, const int vectors, const long_sum *state, 
   }
 }
 
+// Results are written once, after the sum, and lie where nobody has looked lately: have them come meanwhile.
+INLINE void fetch_results(const int rows, const int vectors, const rk_tile *tile, size_t row, size_t column) {
+  if (tile->streamed) return;
+  UNROLL for (int r = 0; r < rows; r++) {
+    const float *c = tile->c + tile->c_rows[row + (size_t)r] + column;
+    UNROLL for (int v = 0; v < vectors; v++) __builtin_prefetch(c + v * LANES, 1, 3);
+  }
+}
+
 INLINE void multiply_rows(const int rows, const int vectors, const rk_tile *tile, size_t row, size_t column) {
+  fetch_results(rows, vectors, tile, row, column);
   VECTOR sum[ROWS][VECTORS];
   UNROLL for (int r = 0; r < rows; r++) UNROLL for (int v = 0; v < vectors; v++) sum[r][v] = ZERO();
   long_sum state;
@@ -74,6 +85,7 @@ INLINE void multiply_rows(const int rows, const int vectors, const rk_tile *tile
 }
 
 INLINE void multiply_columns(const int rows, const int vectors, const rk_tile *tile, size_t row, size_t column) {
+  fetch_results(rows, vectors, tile, row, column);
   VECTOR sum[ROWS][VECTORS];
   UNROLL for (int r = 0; r < rows; r++) UNROLL for (int v = 0; v < vectors; v++) sum[r][v] = ZERO();
   long_sum state;

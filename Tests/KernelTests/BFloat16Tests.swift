@@ -46,6 +46,30 @@ extension KernelTests {
       }
     }
 
+    @Test func roundsPairsOfRows() {
+      for columns in oddCounts where columns > 0 {
+        let (pairs, stride, outStride) = (3, columns + 5, columns + 2)
+        let x = randomFloats(2 * pairs * stride, seed: 92)
+        let wanted = (0..<pairs).map { k -> [UInt16] in
+          let (first, second) = (2 * k * stride, (2 * k + 1) * stride)
+          return (0..<columns).flatMap { c -> [UInt16] in [nearest(x[first + c]), nearest(x[second + c])] }
+        }
+        onEveryInstructionSet { isa in
+          // Two values to an element of the result; what lies between its rows stays as it is.
+          var out = [UInt32](repeating: 0x7777_7777, count: pairs * outStride)
+          rk_float_row_pairs_to_bfloat16(x, stride, columns, pairs, &out, outStride)
+          for k in 0..<pairs {
+            let row = out[k * outStride..<(k + 1) * outStride]
+            let values = row.prefix(columns).flatMap { pair -> [UInt16] in
+              [UInt16(truncatingIfNeeded: pair), UInt16(pair >> 16)]
+            }
+            expectSame(values, wanted[k], "\(isa) \(columns) row \(k)")
+            #expect(row.suffix(2).allSatisfy { $0 == 0x7777_7777 }, "\(isa) \(columns) row \(k)")
+          }
+        }
+      }
+    }
+
     @Test func everyBFloat16SurvivesTheWayThereAndBack() {
       let all = (0...UInt16.max).map { $0 }
       let wanted = all.map { Float(bitPattern: UInt32($0) << 16) }

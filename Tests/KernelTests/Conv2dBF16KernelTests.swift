@@ -16,6 +16,8 @@ extension KernelTests {
       convolution(batch: 2, 6, 5, channels: (1400, 4), kernel: (1, 1), stride: (1, 2)),
       convolution(batch: 13, 5, 5, channels: (32, 20), kernel: (3, 3), padding: (1, 1)),
       convolution(batch: 2, 2, 3, channels: (20, 300), kernel: (5, 5), padding: (2, 2)),
+      convolution(batch: 4, 1, 1, channels: (320, 256), kernel: (1, 1)),  // a gradient that is streamed
+      convolution(batch: 3, 2, 2, channels: (640, 32), kernel: (3, 3), padding: (1, 1)),  // packed block by block
     ]
 
     @Test(arguments: shapes.indices) func agreesWithTheDefinitionInTheSameBitsEverywhere(_ index: Int) {
@@ -41,6 +43,15 @@ extension KernelTests {
           rk_conv2d_bf16_backward_weight($0, input, gradient, false, $1, $2)
         }
         example.expectSums(weightGradient, example.weightGradient, terms: example.weightTerms, "\(isa) weight gradient")
+
+        let direct = example.run(shape.outputCount, initial: nil, tasks: rk_conv2d_bf16_forward_direct_tasks) {
+          rk_conv2d_bf16_forward_direct($0, input, example.weight, nil, $1, $2)
+        }
+        expectSame(direct, output, "\(isa) \(shape.name): bits of the direct forward pass")
+        let directGradient = example.run(
+          shape.inputCount, initial: nil, tasks: rk_conv2d_bf16_backward_input_direct_tasks
+        ) { rk_conv2d_bf16_backward_input_direct($0, gradient, example.weight, false, $1, $2) }
+        expectSame(directGradient, inputGradient, "\(isa) \(shape.name): bits of the direct input gradient")
 
         if first.isEmpty { first = [output, inputGradient, weightGradient] }
         expectSame(output, first[0], "\(isa) \(shape.name): bits of the forward pass")

@@ -26,6 +26,18 @@ size_t rk_conv2d_bf16_backward_input_tasks(const rk_conv2d *shape);
 void rk_conv2d_bf16_backward_input(const rk_conv2d *shape, const uint16_t *grad_output, const uint16_t *packed,
                                    bool accumulate, float *grad_input, size_t task);
 
+// With the weight as it is, as in conv2d.h.
+
+/// Whether the direct functions are the faster way to use a weight once.
+bool rk_conv2d_bf16_prefers_direct(const rk_conv2d *shape);
+
+size_t rk_conv2d_bf16_forward_direct_tasks(const rk_conv2d *shape);
+void rk_conv2d_bf16_forward_direct(const rk_conv2d *shape, const uint16_t *input, const float *weight,
+                                   const rk_epilogue *epilogue, float *output, size_t task);
+size_t rk_conv2d_bf16_backward_input_direct_tasks(const rk_conv2d *shape);
+void rk_conv2d_bf16_backward_input_direct(const rk_conv2d *shape, const uint16_t *grad_output, const float *weight,
+                                          bool accumulate, float *grad_input, size_t task);
+
 size_t rk_conv2d_bf16_backward_weight_tasks(const rk_conv2d *shape);
 void rk_conv2d_bf16_backward_weight(const rk_conv2d *shape, const uint16_t *input, const uint16_t *grad_output,
                                     bool accumulate, float *grad_weight, size_t task);

@@ -49,17 +49,40 @@ extension Convolution {
     relu: Bool = false
   ) -> Storage {
     let output = Storage(uninitialized: outputShape.elementCount)
-    let panels = packedBFloat16(weight, RK_PACK_FORWARD, keep: reused)
     let epilogue = rk_epilogue(
       bias: bias.map { UnsafePointer($0.pointer) }, residual: residual.map { UnsafePointer($0.pointer) }, relu: relu)
     withUnsafePointer(to: epilogue) { epilogue in
       withKernel { shape in
-        Threads.run(rk_conv2d_bf16_forward_tasks(shape)) {
-          rk_conv2d_bf16_forward(shape, input.pointer, panels.pointer, epilogue, output.pointer, $0)
+        if !reused && rk_conv2d_bf16_prefers_direct(shape) {
+          Threads.run(rk_conv2d_bf16_forward_direct_tasks(shape)) {
+            rk_conv2d_bf16_forward_direct(shape, input.pointer, weight.pointer, epilogue, output.pointer, $0)
+          }
+        } else {
+          let panels = packedBFloat16(weight, RK_PACK_FORWARD, keep: reused)
+          Threads.run(rk_conv2d_bf16_forward_tasks(shape)) {
+            rk_conv2d_bf16_forward(shape, input.pointer, panels.pointer, epilogue, output.pointer, $0)
+          }
         }
       }
     }
     return output
+  }
+
+  private func backwardInput(
+    _ gradient: BFloat16Buffer, weight: Storage, into destination: UnsafeMutablePointer<Float>, accumulate: Bool
+  ) {
+    withKernel { shape in
+      if rk_conv2d_bf16_prefers_direct(shape) {
+        Threads.run(rk_conv2d_bf16_backward_input_direct_tasks(shape)) {
+          rk_conv2d_bf16_backward_input_direct(shape, gradient.pointer, weight.pointer, accumulate, destination, $0)
+        }
+      } else {
+        let panels = packedBFloat16(weight, RK_PACK_BACKWARD_INPUT, keep: false)
+        Threads.run(rk_conv2d_bf16_backward_input_tasks(shape)) {
+          rk_conv2d_bf16_backward_input(shape, gradient.pointer, panels.pointer, accumulate, destination, $0)
+        }
+      }
+    }
   }
 
   /// The recorded operation with bfloat16 operands in all three products; the gradients are float32.
@@ -72,14 +95,7 @@ extension Convolution {
     let keptInput = nodeW == nil ? nil : input
     return .recorded(output, shape: outputShape, from: x, weight, bias) { gradient in
       let g = BFloat16Buffer(gradient.storage)
-      nodeX?.receive { destination, accumulate in
-        let panels = packedBFloat16(weights, RK_PACK_BACKWARD_INPUT, keep: false)
-        withKernel { shape in
-          Threads.run(rk_conv2d_bf16_backward_input_tasks(shape)) {
-            rk_conv2d_bf16_backward_input(shape, g.pointer, panels.pointer, accumulate, destination, $0)
-          }
-        }
-      }
+      nodeX?.receive { backwardInput(g, weight: weights, into: $0, accumulate: $1) }
       if let nodeW, let keptInput {
         nodeW.receive { destination, accumulate in
           withKernel { shape in
