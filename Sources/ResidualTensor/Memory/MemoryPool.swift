@@ -9,7 +9,8 @@ import Synchronization
 ///
 /// A training step asks for the same sizes again and again. Handing blocks back to the system each time would mean page
 /// faults and zeroing on every operation; instead freed blocks wait here by size, so that memory stops growing after
-/// the second step.
+/// the second step. Blocks of sizes that are no longer asked for go back to the system when new ones would take the pool
+/// far beyond what tensors have ever held at once.
 public enum MemoryPool {
   private struct Block: @unchecked Sendable {
     // Sendable: a free block belongs to nobody until the lock hands it to one owner.
@@ -21,11 +22,20 @@ public enum MemoryPool {
     var allocated = 0
     var inUse = 0
     var peakInUse = 0
+
+    /// Returns waiting blocks to the system, the largest first, as long as a new one of `size` would take the pool too
+    /// far beyond the peak.
+    mutating func makeRoom(for size: Int) {
+      let limit = peakInUse + max(peakInUse / 64, 32 << 20)
+      while allocated + size > limit, let largest = free.keys.max(), let block = free[largest]?.popLast() {
+        if free[largest]?.isEmpty == true { free[largest] = nil }
+        allocated -= largest
+        releaseMemory(block.pointer, size: largest)
+      }
+    }
   }
 
   private static let state = Mutex(State())
-  private static let alignment = 64
-  private static let hugePage = 2 << 20
 
   /// Bytes taken from the system, whether in use or waiting for reuse.
   public static var allocatedBytes: Int { state.withLock { $0.allocated } }
@@ -40,7 +50,7 @@ public enum MemoryPool {
   public static func trim() {
     state.withLock { state in
       for (size, blocks) in state.free {
-        for block in blocks { free(block.pointer) }
+        for block in blocks { releaseMemory(block.pointer, size: size) }
         state.allocated -= size * blocks.count
       }
       state.free = [:]
@@ -50,9 +60,9 @@ public enum MemoryPool {
   /// The size that a request is rounded up to: steps of an eighth of the power of two below, so that at most an eighth
   /// is wasted and similar requests share blocks.
   static func blockSize(forBytes bytes: Int) -> Int {
-    guard bytes > 512 else { return max(alignment, (bytes + alignment - 1) / alignment * alignment) }
+    guard bytes > 512 else { return max(cacheLine, (bytes + cacheLine - 1) / cacheLine * cacheLine) }
     let power = 1 << (Int.bitWidth - 1 - bytes.leadingZeroBitCount)
-    let step = max(alignment, power / 8)
+    let step = max(cacheLine, power / 8)
     return (bytes + step - 1) / step * step
   }
 
@@ -61,20 +71,18 @@ public enum MemoryPool {
     let reused = state.withLock { state -> Block? in
       state.inUse += size
       state.peakInUse = max(state.peakInUse, state.inUse)
-      if let block = state.free[size]?.popLast() { return block }
+      if let block = state.free[size]?.popLast() {
+        if state.free[size]?.isEmpty == true { state.free[size] = nil }
+        return block
+      }
+      state.makeRoom(for: size)
       state.allocated += size
       return nil
     }
     if let reused { return reused.pointer }
-    let isLarge = size >= 2 * hugePage
-    var pointer: UnsafeMutableRawPointer?
-    let status = posix_memalign(&pointer, isLarge ? hugePage : alignment, size)
-    guard status == 0, let pointer else {
+    guard let pointer = allocateMemory(size: size) else {
       preconditionFailure("out of memory: a tensor of \(bytes) bytes; \(allocatedBytes) bytes are already allocated")
     }
-    #if os(Linux)
-      if isLarge { madvise(pointer, size, Int32(MADV_HUGEPAGE)) }
-    #endif
     return pointer
   }
 
@@ -86,4 +94,34 @@ public enum MemoryPool {
       state.free[size, default: []].append(block)
     }
   }
+}
+
+private let cacheLine = 64
+private let hugePage = 2 << 20
+
+/// Whether a block gets pages of its own, which go back to the system when it does.
+private func hasOwnPages(_ size: Int) -> Bool { size >= 2 * hugePage }
+
+/// Memory for a block, aligned to a cache line; large blocks to huge pages, which spare the processor most of its page
+/// look-ups.
+private func allocateMemory(size: Int) -> UnsafeMutableRawPointer? {
+  guard hasOwnPages(size) else {
+    var pointer: UnsafeMutableRawPointer?
+    return posix_memalign(&pointer, cacheLine, size) == 0 ? pointer : nil
+  }
+  guard let mapped = mmap(nil, size + hugePage, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0),
+    mapped != MAP_FAILED
+  else { return nil }
+  let block = mapped.alignedUp(toMultipleOf: hugePage)
+  let before = mapped.distance(to: block)
+  if before > 0 { munmap(mapped, before) }
+  munmap(block + size, hugePage - before)
+  #if os(Linux)
+    madvise(block, size, Int32(MADV_HUGEPAGE))
+  #endif
+  return block
+}
+
+private func releaseMemory(_ pointer: UnsafeMutableRawPointer, size: Int) {
+  if hasOwnPages(size) { munmap(pointer, size) } else { free(pointer) }
 }

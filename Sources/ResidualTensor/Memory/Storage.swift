@@ -42,7 +42,10 @@ public final class Storage {
   func cached(_ name: String, version: Int, make: () -> Storage) -> Storage {
     if let entry = derived[name], entry.version == version { return entry.storage }
     let storage = make()
-    derived[name] = (version, storage)
+    keep(storage, as: name)
     return storage
   }
+
+  /// Keeps what `cached` would compute under that name, for whoever has it already.
+  func keep(_ storage: Storage, as name: String) { derived[name] = (version, storage) }
 }

@@ -104,10 +104,21 @@ public func batchNorm(
   let output = Storage(uninitialized: x.count)
   let input = x.storage
   let residualPointer = tail.residual?.storage.pointer
-  matrix.forEachChunk { first, rows, _ in
-    rk_batch_norm_apply(
-      input.pointer + first, rows, channels, statistics.mean.pointer, affine.scale.pointer, affine.shift.pointer,
-      residualPointer.map { $0 + first }, tail.relu, output.pointer + first)
+  if Precision.current == .bfloat16 {
+    // A convolution comes next, as a rule, and wants its input rounded.
+    let rounded = BFloat16Buffer(uninitialized: output.count)
+    matrix.forEachChunk { first, rows, _ in
+      rk_batch_norm_apply_bfloat16(
+        input.pointer + first, rows, channels, statistics.mean.pointer, affine.scale.pointer, affine.shift.pointer,
+        residualPointer.map { $0 + first }, tail.relu, output.pointer + first, rounded.pointer + first)
+    }
+    rounded.keep(beside: output)
+  } else {
+    matrix.forEachChunk { first, rows, _ in
+      rk_batch_norm_apply(
+        input.pointer + first, rows, channels, statistics.mean.pointer, affine.scale.pointer, affine.shift.pointer,
+        residualPointer.map { $0 + first }, tail.relu, output.pointer + first)
+    }
   }
   let nodes = (x: x.node, weight: weight?.node, bias: bias?.node, residual: tail.residual?.node)
   let relu = tail.relu

@@ -19,6 +19,16 @@ struct BFloat16Buffer {
     }
   }
 
+  /// The same of an activation, which does not change: kept beside it, for the next convolution that reads it.
+  init(activation: Storage) {
+    storage = activation.cached(Self.name, version: activation.version) { BFloat16Buffer(activation).storage }
+  }
+
+  /// Keeps the buffer as the rounded values of `source`, for an operation that writes both in one pass.
+  func keep(beside source: Storage) { source.keep(storage, as: Self.name) }
+
+  private static let name = "bfloat16"
+
   /// The memory, to be kept beside the weight it was packed from.
   init(storage: Storage) { self.storage = storage }
   var memory: Storage { storage }
@@ -88,7 +98,7 @@ extension Convolution {
   /// The recorded operation with bfloat16 operands in all three products; the gradients are float32.
   func mixedPrecision(_ x: Tensor, weight: Tensor, bias: Tensor?) -> Tensor {
     let recording = isRecording(x, weight, bias)
-    let input = BFloat16Buffer(x.storage)
+    let input = BFloat16Buffer(activation: x.storage)
     let weights = weight.storage
     let output = forward(input, weight: weights, reused: !recording, bias: bias?.storage)
     let (nodeX, nodeW, nodeB) = (x.node, weight.node, bias?.node)

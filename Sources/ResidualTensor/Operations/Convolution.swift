@@ -232,7 +232,7 @@ public func inferenceConv2d(
   let output: Storage
   if Precision.current == .bfloat16 && convolution.supportsBFloat16 {
     output = convolution.forward(
-      BFloat16Buffer(x.storage), weight: weight.storage, reused: true, bias: bias?.storage,
+      BFloat16Buffer(activation: x.storage), weight: weight.storage, reused: true, bias: bias?.storage,
       residual: residual?.storage, relu: relu)
   } else {
     output = convolution.forward(

@@ -44,7 +44,10 @@ struct BenchmarkCommand: ParsableCommand {
       let seconds = (ContinuousClock.now - start) / .seconds(1)
       try output.write(Round(seconds: row == .convolution ? seconds : seconds / Double(steps)))
     }
-    try output.write(End(peak_memory_bytes: peakResidentBytes()))
+    try output.write(
+      End(
+        peak_memory_bytes: peakResidentBytes(), pool_bytes: MemoryPool.allocatedBytes,
+        peak_tensor_bytes: MemoryPool.peakBytesInUse))
   }
 
   private func step(_ workload: BenchmarkWorkload) throws -> Double? {
@@ -84,6 +87,8 @@ struct BenchmarkCommand: ParsableCommand {
   private struct End: Encodable {
     let event = "end"
     let peak_memory_bytes: Int
+    let pool_bytes: Int
+    let peak_tensor_bytes: Int
   }
 }
 
