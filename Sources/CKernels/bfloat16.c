@@ -8,13 +8,4 @@ RK_LOOP void to_bfloat16(const float *x, size_t count, uint16_t *out) {
   for (size_t i = 0; i < count; i++) out[i] = rk_rounded_bfloat16(x[i]);
 }
 
-RK_LOOP void to_float(const uint16_t *x, size_t count, float *out) {
-  RK_INDEPENDENT
-  for (size_t i = 0; i < count; i++) {
-    uint32_t bits = (uint32_t)x[i] << 16;
-    memcpy(out + i, &bits, sizeof bits);
-  }
-}
-
 RK_DISPATCH(void, rk_float_to_bfloat16, to_bfloat16, (const float *x, size_t count, uint16_t *out), (x, count, out))
-RK_DISPATCH(void, rk_bfloat16_to_float, to_float, (const uint16_t *x, size_t count, float *out), (x, count, out))

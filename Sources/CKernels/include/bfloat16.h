@@ -8,7 +8,4 @@
 /// Rounds to nearest, ties to even, as in PyTorch. Past the largest bfloat16 comes infinity; NaN stays NaN.
 void rk_float_to_bfloat16(const float *x, size_t count, uint16_t *out);
 
-/// Exact.
-void rk_bfloat16_to_float(const uint16_t *x, size_t count, float *out);
-
 #endif
