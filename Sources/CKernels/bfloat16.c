@@ -17,16 +17,7 @@ RK_LOOP void row_pairs(const float *x, size_t stride, size_t columns, size_t pai
   }
 }
 
-RK_LOOP void to_float(const uint16_t *x, size_t count, float *out) {
-  RK_INDEPENDENT
-  for (size_t i = 0; i < count; i++) {
-    uint32_t bits = (uint32_t)x[i] << 16;
-    memcpy(out + i, &bits, sizeof bits);
-  }
-}
-
 RK_DISPATCH(void, rk_float_to_bfloat16, to_bfloat16, (const float *x, size_t count, uint16_t *out), (x, count, out))
 RK_DISPATCH(void, rk_float_row_pairs_to_bfloat16, row_pairs,
             (const float *x, size_t stride, size_t columns, size_t pairs, uint32_t *out, size_t out_stride),
             (x, stride, columns, pairs, out, out_stride))
-RK_DISPATCH(void, rk_bfloat16_to_float, to_float, (const uint16_t *x, size_t count, float *out), (x, count, out))

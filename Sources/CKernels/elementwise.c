@@ -71,11 +71,6 @@ RK_LOOP double sum_of(const float *x, size_t count, bool squares) {
 RK_LOOP double sum(const float *x, size_t count) { return sum_of(x, count, false); }
 RK_LOOP double sum_of_squares(const float *x, size_t count) { return sum_of(x, count, true); }
 
-RK_LOOP void bytes_to_floats(const uint8_t *bytes, size_t count, float scale, float shift, float *out) {
-  RK_INDEPENDENT
-  for (size_t i = 0; i < count; i++) out[i] = (float)bytes[i] * scale + shift;
-}
-
 RK_DISPATCH(void, rk_fill, fill, (float *x, size_t count, float value), (x, count, value))
 RK_DISPATCH(void, rk_add, add, (const float *a, const float *b, size_t count, float *out), (a, b, count, out))
 RK_DISPATCH(void, rk_subtract, subtract, (const float *a, const float *b, size_t count, float *out),
@@ -93,6 +88,3 @@ RK_DISPATCH(void, rk_sigmoid_backward, sigmoid_backward,
             (const float *grad_y, const float *y, size_t count, float *grad_x), (grad_y, y, count, grad_x))
 RK_DISPATCH(double, rk_sum, sum, (const float *x, size_t count), (x, count))
 RK_DISPATCH(double, rk_sum_of_squares, sum_of_squares, (const float *x, size_t count), (x, count))
-RK_DISPATCH(void, rk_bytes_to_floats, bytes_to_floats,
-            (const uint8_t *bytes, size_t count, float scale, float shift, float *out),
-            (bytes, count, scale, shift, out))

@@ -24,13 +24,16 @@ public struct RunInformation: Sendable, Equatable, Codable {
   public var mean: [Float]
   /// What the pixels are divided by.
   public var std: [Float]
+  /// Key paths of the modules that are trained while the others are frozen; none where all are trained.
+  public var trainedModules: [String]?
   /// Version of the library.
   public var version = LibraryVersion.current
 
   /// The choices of a run.
   public init(
     model: String, inputChannels: Int, classes: Int, dataset: String, images: Int, imageSize: Int, batchSize: Int,
-    optimizer: String, seed: UInt64, isShuffled: Bool, mean: [Float] = [], std: [Float] = []
+    optimizer: String, seed: UInt64, isShuffled: Bool, mean: [Float] = [], std: [Float] = [],
+    trainedModules: [String] = []
   ) {
     self.model = model
     self.inputChannels = inputChannels
@@ -44,6 +47,7 @@ public struct RunInformation: Sendable, Equatable, Codable {
     self.isShuffled = isShuffled
     self.mean = mean
     self.std = std
+    self.trainedModules = trainedModules
   }
 }
 

@@ -89,6 +89,16 @@ struct NumberList: ExpressibleByArgument {
   }
 }
 
+/// Names with commas between.
+struct NameList: ExpressibleByArgument {
+  let values: [String]
+
+  init?(argument: String) {
+    values = argument.split(separator: ",").map { $0.trimmingCharacters(in: .whitespaces) }
+    guard !values.isEmpty else { return nil }
+  }
+}
+
 /// Throws a message for the command line when a count is not positive.
 func requirePositive(_ value: Int?, _ name: String) throws {
   if let value, value <= 0 { throw ValidationError("\(name) must be 1 or more, not \(value)") }

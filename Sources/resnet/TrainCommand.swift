@@ -47,6 +47,10 @@ struct TrainingOptions: ParsableArguments {
   @Option(help: "Momentum of sgd; 0 unless given.") var momentum: Double?
   @Option(help: "Seed of the weights and of the order of the images; 0 unless given.") var seed: UInt64?
   @Flag(name: .customLong("no-shuffle"), help: "Take the images in the file's order.") var keepsOrder = false
+  @Option(help: "Train these modules alone, such as fc or layer4,fc; the others stay as they are.")
+  var trainOnly: NameList?
+  @Flag(help: "Compute each block again in the backward pass: less memory, more time, the same bits.")
+  var recompute = false
   @Option(help: "Train on the first so many images only.") var limit: Int?
   @Option(help: "Test on the first so many images only.") var testLimit: Int?
   @Option(

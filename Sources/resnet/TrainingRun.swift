@@ -33,6 +33,8 @@ struct TrainingRun {
     if let state, let weights {
       try output.note("\(weights): \(model.load(state, startingFrom: name, options: reading?.loading ?? .strict))")
     }
+    if let trained = run.trainedModules, !trained.isEmpty { try model.freeze(allBut: trained) }
+    model.recomputesBlocks = options.recompute
     let trainer = try Trainer(
       model, optimizer: makeOptimizer(run.optimizer, model.parameters(), resumed?.optimizer), trainLoader: trainLoader,
       testLoader: testLoader, precision: options.network.precision.precision)
@@ -93,7 +95,9 @@ struct TrainingRun {
       seed: choose("--seed", options.seed, saved?.seed, else: 0),
       isShuffled: choose("--no-shuffle", options.keepsOrder ? false : nil, saved?.isShuffled, else: true),
       mean: choose("--mean", options.images.mean?.values, saved?.mean, else: []),
-      std: choose("--std", options.images.std?.values, saved?.std, else: []))
+      std: choose("--std", options.images.std?.values, saved?.std, else: []),
+      trainedModules: choose(
+        "--train-only", options.trainOnly?.values, saved.map { $0.trainedModules ?? [] }, else: []))
     return (run, try ModelName(named: model))
   }
 

@@ -178,4 +178,32 @@ struct TrainCommandTests {
       "--test-limit", "2", "--json")
     #expect(try command.losses().count == 1)
   }
+
+  @Test("--train-only trains these modules alone, also after --resume, which does not take others")
+  func trainOnly() throws {
+    let (first, second) = (folder.file("first.h5"), folder.file("second.h5"))
+    let initial = Generator.withDefault(Generator(seed: 0)) { SmallCNN(imageSize: 32) }.stateDict()
+    func changed(_ path: String) throws -> [String] {
+      let state = try StateDict(contentsOf: path)
+      return initial.keys.filter { state[$0] != initial[$0] }
+    }
+    #expect(try train("--train-only", "fc", "--steps", "1", "--checkpoint", first).status == 0)
+    #expect(try changed(first) == ["fc.weight", "fc.bias"])
+    #expect(try train("--resume", first, "--steps", "2", "--checkpoint", second).status == 0)
+    #expect(try changed(second) == ["fc.weight", "fc.bias"])
+    let other = try train("--resume", first, "--train-only", "conv", "--steps", "3")
+    #expect(other.status != 0)
+    #expect(other.errors.contains(#"the checkpoint's run has --train-only ["fc"], not ["conv"]"#), "\(other.errors)")
+    let unknown = try train("--train-only", "head")
+    #expect(unknown.status == 1 && unknown.output == "")
+    #expect(unknown.errors.contains("SmallCNN has no module 'head' to train; it has conv, fc"), "\(unknown.errors)")
+  }
+
+  @Test("--recompute changes no loss")
+  func recompute() throws {
+    let usual = ["train", "--data", data.path, "--model", "cifar-resnet20", "--batch-size", "8", "--json"]
+    let losses = try Command(usual).losses()
+    #expect(losses.count == 3)
+    #expect(try Command(usual + ["--recompute"]).losses() == losses)
+  }
 }

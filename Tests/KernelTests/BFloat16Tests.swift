@@ -40,9 +40,7 @@ extension KernelTests {
       onEveryInstructionSet { isa in
         let out = Guarded<UInt16>(x.count)
         rk_float_to_bfloat16(x, x.count, out.pointer)
-        let back = Guarded<Float>(x.count)
-        rk_bfloat16_to_float(out.values, x.count, back.pointer)
-        expectSame(back.values, x, "\(isa)")
+        expectSame(out.values.map { Float(bitPattern: UInt32($0) << 16) }, x, "\(isa)")
       }
     }
 
@@ -72,16 +70,13 @@ extension KernelTests {
 
     @Test func everyBFloat16SurvivesTheWayThereAndBack() {
       let all = (0...UInt16.max).map { $0 }
-      let wanted = all.map { Float(bitPattern: UInt32($0) << 16) }
+      let floats = all.map { Float(bitPattern: UInt32($0) << 16) }
       onEveryInstructionSet { isa in
-        let floats = Guarded<Float>(all.count)
         let back = Guarded<UInt16>(all.count)
-        rk_bfloat16_to_float(all, all.count, floats.pointer)
-        rk_float_to_bfloat16(floats.values, all.count, back.pointer)
-        expectSame(floats.values, wanted, "\(isa)")
+        rk_float_to_bfloat16(floats, all.count, back.pointer)
         // A signalling NaN comes back quiet.
-        expectSame(back.values, zip(all, wanted).map { $1.isNaN ? $0 | 0x40 : $0 }, "\(isa)")
-        #expect(floats.bandsIntact && back.bandsIntact, "\(isa)")
+        expectSame(back.values, zip(all, floats).map { $1.isNaN ? $0 | 0x40 : $0 }, "\(isa)")
+        #expect(back.bandsIntact, "\(isa)")
       }
     }
   }

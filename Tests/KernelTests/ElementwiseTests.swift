@@ -116,18 +116,5 @@ extension KernelTests {
         #expect(rk_sum([1, .nan], 2).isNaN, "\(isa)")
       }
     }
-
-    @Test func bytesToFloats() {
-      for count in oddCounts {
-        let bytes = (0..<count).map { UInt8(truncatingIfNeeded: $0 &* 7) }
-        onEveryInstructionSet { isa in
-          let out = Guarded<Float>(count)
-          rk_bytes_to_floats(bytes, count, 1 / 255, -0.5, out.pointer)
-          let wanted = bytes.map { Double($0) * Double(Float(1) / 255) - 0.5 }
-          expectClose(out.values, wanted, tolerance: 0x1p-22, floor: 0.5, "\(isa) \(count)")
-          #expect(out.bandsIntact, "\(isa) \(count)")
-        }
-      }
-    }
   }
 }

@@ -145,3 +145,63 @@ struct OptimizerTests {
     #expect(weight.value.scalars == [0.5])
   }
 }
+
+@Suite("Clipping gradients")
+struct ClippingTests {
+  /// Parameters whose gradients are these.
+  private func parameters(_ gradients: [[Float]]) -> [Parameter] {
+    gradients.map { gradient in
+      let parameter = parameter([Float](repeating: 0, count: gradient.count))
+      (parameter.value * Tensor(gradient, shape: [gradient.count])).sum().backward()
+      return parameter
+    }
+  }
+
+  @Test("All gradients together get the length asked for, by one factor")
+  func byHand() throws {
+    let both = parameters([[3, 0], [-4]])
+    let homes = both.map { $0.grad?.storage.pointer }
+    #expect(try clipGradientNorm(both, maximum: 0.5) == 5)
+    let clipped = both.flatMap { $0.grad?.scalars ?? [] }
+    for (value, expected) in zip(clipped, [0.3, 0, -0.4] as [Float]) { #expect(abs(value - expected) < 1e-6) }
+    #expect(both.map { $0.grad?.storage.pointer } == homes)
+  }
+
+  @Test("Gradients that are short enough stay as they are, to the last bit", arguments: [5.1, 1e9, .infinity])
+  func shortEnough(maximum: Double) throws {
+    let both = parameters([[3, 0], [-4]])
+    #expect(try clipGradientNorm(both, maximum: maximum) == 5)
+    #expect(both.map { $0.grad?.scalars } == [[3, 0], [-4]])
+  }
+
+  @Test("Squares that no float holds are no trouble")
+  func large() throws {
+    let one = parameters([[3e30, 4e30]])
+    let norm = try clipGradientNorm(one, maximum: 1)
+    #expect(abs(norm / 5e30 - 1) < 1e-6)
+    #expect(abs((one[0].grad?.scalars[1] ?? 0) - 0.8) < 1e-6)
+  }
+
+  @Test("Without gradients the norm is 0")
+  func noGradients() throws {
+    #expect(try clipGradientNorm([], maximum: 1) == 0)
+    #expect(try clipGradientNorm([parameter([1, 2])], maximum: 1) == 0)
+  }
+
+  @Test(
+    "A gradient that is infinite or no number is refused, and all are left alone", arguments: [Float.nan, .infinity])
+  func notFinite(value: Float) {
+    let both = parameters([[300], [value, 1]])
+    let error = #expect(throws: OptimizerError.self) { try clipGradientNorm(both, maximum: 1) }
+    #expect(error?.code == .gradientNotFinite)
+    #expect(error?.message.contains("a gradient of shape [2] has elements that are infinite") == true)
+    #expect(both[0].grad?.scalars == [300])
+    #expect(both[1].grad?.scalars[1] == 1)
+  }
+
+  @Test("A maximum must be a number from 0 up", arguments: [-1, -Double.infinity, .nan])
+  func maximum(maximum: Double) {
+    let error = #expect(throws: OptimizerError.self) { try clipGradientNorm([parameter([1])], maximum: maximum) }
+    #expect(error?.code == .invalidHyperparameter)
+  }
+}

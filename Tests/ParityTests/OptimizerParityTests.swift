@@ -66,7 +66,7 @@ extension Parity {
         let single = try content("\(optimizerCase.name).torch32.\(step).\(name)")
         let comparison = Comparison(
           name: "\(name) after step \(step)", ours: relativeError(TensorData(parameter.value), to: expected),
-          torch: relativeError(single, to: expected), isNetwork: false)
+          torch: relativeError(single, to: expected), limit: Comparison.layerBound)
         #expect(comparison.passes, "\(comparison)")
       }
     }

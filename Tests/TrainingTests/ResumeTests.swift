@@ -114,6 +114,10 @@ private final class DroppingClassifier: Module, ImageClassifier {
   @Child var dropout = Dropout(0.25)
   let inputChannels = 1
   let classes = 3
+  var recomputesBlocks: Bool {
+    get { network.recomputesBlocks }
+    set { network.recomputesBlocks = newValue }
+  }
 
   func callAsFunction(_ x: Tensor) -> Tensor { network(dropout(x)) }
 

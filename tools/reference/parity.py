@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
-"""Writes what PyTorch computes for each parity case, in float64 and in float32, for the Swift tests to compare with.
+"""Writes what PyTorch computes for each parity case, in float64, in float32 and, where convolutions or linear layers take
+part, in bfloat16 mixed precision, for the Swift tests to compare with.
 
     parity.py OUT_DIR [--only NAME ...]
 
-OUT_DIR/cases.json lists the cases: name, file, layer, arguments, mode, input_shape, weights_file. Each case's HDF5 file
-holds, flat at the root, in logical NCHW:
+OUT_DIR/cases.json lists the cases: name, file, layer, arguments, mode, input_shape, weights_file, mixed_precision. Each
+case's HDF5 file holds, flat at the root, in logical NCHW:
 
     input, upstream             float32: the input and dJ/d(output), the same numbers for every precision
     target                      losses only: class indices, int64 [N], or probabilities, float32 [N, C]
@@ -12,6 +13,7 @@ holds, flat at the root, in logical NCHW:
     expected.output             float64, from a float64 run: the oracle
     expected.input_grad, expected.grad.KEY, expected.buffer.KEY (buffers after the forward)
     torch32.(the same names)    float32, from PyTorch's own float32 run
+    torch16.(the same names)    float32, from PyTorch's run under bfloat16 autocast, where mixed_precision is true
 
 A relative L2 error is |x - expected| / |expected|. Optimizers and initialisations: see parity_optimizers.py and
 parity_initialization.py, which this calls.
@@ -106,14 +108,15 @@ def prepare(case):
     return module, x, target, upstream
 
 
-def run(module, x, target, upstream, dtype):
-    """One forward and backward in that precision; the results by name."""
+def run(module, x, target, upstream, dtype, mixed=False):
+    """One forward and backward in that precision, `mixed` under autocast to bfloat16; the results by name."""
     module = copy.deepcopy(module).to(dtype)
     if target is not None:
         module.target = target
-    x = x.to(dtype).requires_grad_()
-    y = module(x)
-    y.backward(upstream.to(dtype))
+    x = x.to(dtype, copy=True).requires_grad_()
+    with torch.autocast("cpu", torch.bfloat16, enabled=mixed):
+        y = module(x)
+    y.backward(upstream.to(y.dtype))
     results = {"output": y, "input_grad": x.grad}
     results |= {f"grad.{key}": p.grad for key, p in module.named_parameters() if p.requires_grad}
     results |= {f"buffer.{key}": buffer for key, buffer in module.named_buffers()}
@@ -133,6 +136,10 @@ def write_case(case, cases, folder):
                 if key not in shared or not torch.equal(value, shared[key])}
     content |= {f"expected.{name}": value for name, value in oracle.items()}
     content |= {f"torch32.{name}": value for name, value in single.items()}
+    if case.mixed_precision:
+        mixed = run(module, x, target, upstream, torch.float32, mixed=True)
+        content |= {f"torch16.{name}": value.float() if value.is_floating_point() else value
+                    for name, value in mixed.items()}
     state_file.write(folder / f"{case.name}.h5", content)
     return max((relative_error(single[name], value), name) for name, value in oracle.items())
 

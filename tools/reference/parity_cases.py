@@ -23,10 +23,15 @@ class Case:
     warm_up: int = 0  # training forwards before the case, so that running statistics mean something
     weights_of: str = ""  # the case in whose file the same initial weights are
 
+    @property
+    def mixed_precision(self):
+        """Whether the case is also run in bfloat16: where a product of matrices takes part."""
+        return self.layer in ("conv2d", "linear", "bottleneck", "basic_block", "resnet")
+
     def description(self):
         """The entry in cases.json."""
         entry = dict(name=self.name, file=f"{self.name}.h5", layer=self.layer, arguments=self.arguments,
-                     mode=self.mode, input_shape=list(self.shape))
+                     mode=self.mode, input_shape=list(self.shape), mixed_precision=self.mixed_precision)
         return entry | {"weights_file": f"{self.weights_of or self.name}.h5"}
 
 

@@ -13,7 +13,4 @@ void rk_float_to_bfloat16(const float *x, size_t count, uint16_t *out);
 void rk_float_row_pairs_to_bfloat16(const float *x, size_t stride, size_t columns, size_t pairs, uint32_t *out,
                                     size_t out_stride);
 
-/// Exact.
-void rk_bfloat16_to_float(const uint16_t *x, size_t count, float *out);
-
 #endif

@@ -3,7 +3,6 @@
 #define RESIDUAL_ELEMENTWISE_H
 
 #include <stddef.h>
-#include <stdint.h>
 
 void rk_fill(float *x, size_t count, float value);
 void rk_add(const float *a, const float *b, size_t count, float *out);
@@ -28,8 +27,5 @@ void rk_sigmoid_backward(const float *grad_y, const float *y, size_t count, floa
 double rk_sum(const float *x, size_t count);
 /// Sum of squares in double, in a fixed order: for the norm that gradients are clipped by.
 double rk_sum_of_squares(const float *x, size_t count);
-
-/// out[i] = (float)bytes[i] * scale + shift
-void rk_bytes_to_floats(const uint8_t *bytes, size_t count, float scale, float shift, float *out);
 
 #endif

@@ -56,7 +56,7 @@ open class BatchNorm: Module, Layer {
         "\(location): one value per channel in an input of shape \(x.shape) has no variance to train with; use a larger batch or image, or eval()"
       )
       statistics = BatchStatistics(of: x)
-      updateRunningStatistics(statistics)
+      if !isRecomputing { updateRunningStatistics(statistics) }
     } else {
       statistics = BatchStatistics(mean: runningMean.value.storage, variance: runningVar.value.storage)
     }

@@ -47,6 +47,7 @@ public class Conv2d: Module, Layer {
       return inferenceConv2d(
         x, weight: current.weight, bias: current.bias, residual: residual, relu: relu, options: options)
     }
+    folded = nil  // training makes it stale; it is as large as the weights, twice
     return norm(self(x), tail: BatchNormTail(adding: residual, relu: relu))
   }
 

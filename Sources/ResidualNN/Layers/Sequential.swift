@@ -6,6 +6,10 @@ import ResidualTensor
 public final class Sequential: Module, Layer {
   /// The layers in order.
   public let layers: [any Layer]
+  /// Whether each layer keeps its input only and is computed again in the backward pass, see `recomputing`.
+  ///
+  /// PyTorch: `torch.utils.checkpoint.checkpoint_sequential`.
+  public var recomputesLayers = false
 
   /// A chain of layers.
   public init(_ layers: any Layer...) { self.layers = layers }
@@ -21,5 +25,7 @@ public final class Sequential: Module, Layer {
   public subscript(index: Int) -> any Layer { layers[index] }
 
   /// The input through all layers.
-  public func callAsFunction(_ x: Tensor) -> Tensor { layers.reduce(x) { $1($0) } }
+  public func callAsFunction(_ x: Tensor) -> Tensor {
+    layers.reduce(x) { y, layer in recomputing(if: recomputesLayers) { layer(y) } }
+  }
 }

@@ -135,22 +135,6 @@ extension Module {
     for (_, module) in namedModules() { module.isTraining = isTraining }
   }
 
-  /// Stops training of everything below: no gradients for its parameters, and batch norms use and keep their running
-  /// statistics even through `train()`.
-  ///
-  /// PyTorch: `requires_grad_(False)` plus `eval()` on the batch norms.
-  public func freeze() { setFrozen(true) }
-
-  /// Undoes `freeze()`.
-  public func unfreeze() { setFrozen(false) }
-
-  private func setFrozen(_ isFrozen: Bool) {
-    for (_, module) in namedModules() {
-      for case (_, .parameter(let parameter)) in module.entries { parameter.requiresGrad = !isFrozen }
-      module.didChangeFreezing(isFrozen)
-    }
-  }
-
   /// Forgets all gradients.
   ///
   /// PyTorch: `zero_grad`.

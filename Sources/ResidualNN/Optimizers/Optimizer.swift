@@ -23,7 +23,7 @@ extension Optimizer {
   }
 }
 
-/// What an optimizer refuses to be made with.
+/// What an optimizer refuses to be made or to work with.
 public struct OptimizerError: Error, Equatable, CustomStringConvertible {
   /// What was wrong.
   public enum Code: Sendable {
@@ -33,6 +33,8 @@ public struct OptimizerError: Error, Equatable, CustomStringConvertible {
     case duplicateParameter
     /// A hyperparameter is outside its range.
     case invalidHyperparameter
+    /// A gradient has elements that are infinite or no numbers.
+    case gradientNotFinite
   }
 
   /// What was wrong.
@@ -73,16 +75,16 @@ func updateInPieces(
   _ parameters: [(index: Int, parameter: Parameter, gradient: Tensor)],
   _ update: (_ entry: Int, _ range: Range<Int>) -> Void
 ) {
-  let grain = 65_536
-  var pieces: [(entry: Int, range: Range<Int>)] = []
-  for (entry, item) in parameters.enumerated() {
-    var start = 0
-    while start < item.parameter.count {
-      pieces.append((entry, start..<min(item.parameter.count, start + grain)))
-      start += grain
-    }
-  }
+  let pieces = cutInPieces(parameters.map(\.parameter.count))
   Threads.run(pieces.count) { update(pieces[$0].entry, pieces[$0].range) }
+}
+
+/// Cuts lists of these lengths into ranges for threads to share, in order.
+func cutInPieces(_ counts: [Int]) -> [(entry: Int, range: Range<Int>)] {
+  let grain = 65_536
+  return counts.enumerated().flatMap { entry, count in
+    stride(from: 0, to: count, by: grain).map { (entry, $0..<min(count, $0 + grain)) }
+  }
 }
 
 extension Optimizer {

@@ -22,29 +22,38 @@ extension Tensor {
       precondition(count == 1, "backward: a tensor of shape \(shape) is not a scalar; pass the upstream gradient")
       seed = Tensor(repeating: 1, shape: shape)
     }
+    node.propagate(seed)
+  }
+}
+
+extension Node {
+  /// Differentiates the computation from here back to the nodes numbered up to `limit`, which receive their gradients
+  /// and keep them.
+  func propagate(_ gradient: Tensor, after limit: Int = 0) {
     withoutRecording {
-      node.receive(seed)
-      for next in Self.reverseOrder(from: node) {
+      receive(gradient)
+      // Nodes are numbered as they are made, and an operation is made after its inputs: descending numbers are a
+      // topological order.
+      for next in NodeSequence(remaining: ancestry(after: limit).newer.sorted { $0.number < $1.number }) {
         guard let (propagate, gradient) = next.consume() else { continue }
         propagate(gradient)
       }
     }
   }
 
-  /// Every node that `root` came from, latest first.
-  ///
-  /// Nodes are numbered as they are made, and an operation is made after its inputs: descending numbers are a
-  /// topological order.
-  private static func reverseOrder(from root: Node) -> NodeSequence {
-    var seen: Set<ObjectIdentifier> = [ObjectIdentifier(root)]
-    var nodes = [root]
+  /// The nodes that this one came from, in no order: those with a number above `limit`, this one among them, and the
+  /// first older ones on each path.
+  func ancestry(after limit: Int) -> (newer: [Node], older: [Node]) {
+    var seen: Set<ObjectIdentifier> = [ObjectIdentifier(self)]
+    var (newer, older): ([Node], [Node]) = ([self], [])
     var index = 0
-    while index < nodes.count {
-      for input in nodes[index].inputs where seen.insert(ObjectIdentifier(input)).inserted { nodes.append(input) }
+    while index < newer.count {
+      for input in newer[index].inputs where seen.insert(ObjectIdentifier(input)).inserted {
+        if input.number > limit { newer.append(input) } else { older.append(input) }
+      }
       index += 1
     }
-    nodes.sort { $0.number < $1.number }
-    return NodeSequence(remaining: nodes)
+    return (newer, older)
   }
 }
 

@@ -10,6 +10,13 @@ public final class Node {
   typealias Propagate = (Tensor) -> Void
 
   private static let counter = Atomic<Int>(0)
+  /// The number of the node that was made last, on any thread.
+  static var lastNumber: Int { counter.load(ordering: .relaxed) }
+
+  /// Stands in for what an outline has not kept.
+  static let refuse: @Sendable (Tensor) -> Void = { _ in
+    preconditionFailure("backward: inside recomputing nothing can be differentiated; call backward on its result")
+  }
 
   let number: Int
   let shape: [Int]

@@ -35,12 +35,15 @@ public final class Generator: Sendable {
   /// Everything that decides the numbers to come: keep it and set it again to continue where it was.
   public var state: State {
     get { protected.withLock { $0 } }
-    set { protected.withLock { $0 = newValue } }
+    set { withState { $0 = newValue } }
   }
 
   /// Runs `body` with exclusive use of the state.
   func withState<Result: Sendable>(_ body: (inout State) -> Result) -> Result {
-    protected.withLock { body(&$0) }
+    protected.withLock { state in
+      GeneratorJournal.current?.note(self, state)
+      return body(&state)
+    }
   }
 }
 

@@ -7,6 +7,9 @@ public protocol ImageClassifier: Layer {
   var inputChannels: Int { get }
   /// Number of classes.
   var classes: Int { get }
+  /// Whether training keeps only what goes into each block and computes the rest again in the backward pass: less
+  /// memory for a third more arithmetic, and the same bits.
+  var recomputesBlocks: Bool { get set }
   /// Throws `ModelError` when images of this size, or a batch of this many of them, can't be trained or evaluated on.
   func validate(batchSize: Int, imageSize: Size2d, isTraining: Bool) throws
 }

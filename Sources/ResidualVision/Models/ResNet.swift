@@ -25,6 +25,11 @@ public final class ResNet: Module, ImageClassifier {
   @Child private var avgpool = GlobalAveragePooling2d()
   /// The head; replace it to train for other classes.
   @Child public var fc: Linear
+  /// Whether the stem and each block are computed again in the backward pass instead of keeping what is inside them.
+  public var recomputesBlocks = false {
+    didSet { for stage in stages { stage.recomputesLayers = recomputesBlocks } }
+  }
+  private var stages: [Sequential] { [layer1, layer2, layer3, layer4] }
 
   /// A network with `blocks[i]` blocks in its i-th stage.
   ///
@@ -54,8 +59,8 @@ public final class ResNet: Module, ImageClassifier {
 
   /// `[N, inputChannels, H, W]` to logits `[N, classes]`.
   public func callAsFunction(_ x: Tensor) -> Tensor {
-    var y = maxpool(conv1(x, normalizedBy: bn1, relu: true))
-    for stage in [layer1, layer2, layer3, layer4] { y = stage(y) }
+    var y = recomputing(if: recomputesBlocks) { [self] in maxpool(conv1(x, normalizedBy: bn1, relu: true)) }
+    for stage in stages { y = stage(y) }
     return fc(avgpool(y).flattened())
   }
 
@@ -76,6 +81,11 @@ public final class CIFARResNet: Module, ImageClassifier {
   @Child private var avgpool = GlobalAveragePooling2d()
   /// The head; replace it to train for other classes.
   @Child public var linear: Linear
+  /// Whether the stem and each block are computed again in the backward pass instead of keeping what is inside them.
+  public var recomputesBlocks = false {
+    didSet { for stage in stages { stage.recomputesLayers = recomputesBlocks } }
+  }
+  private var stages: [Sequential] { [layer1, layer2, layer3] }
 
   /// A network of 20, 32, 44, 56, 110 or any other 6n + 2 layers.
   public init(
@@ -101,8 +111,8 @@ public final class CIFARResNet: Module, ImageClassifier {
 
   /// `[N, inputChannels, H, W]` to logits `[N, classes]`.
   public func callAsFunction(_ x: Tensor) -> Tensor {
-    var y = conv1(x, normalizedBy: bn1, relu: true)
-    for stage in [layer1, layer2, layer3] { y = stage(y) }
+    var y = recomputing(if: recomputesBlocks) { [self] in conv1(x, normalizedBy: bn1, relu: true) }
+    for stage in stages { y = stage(y) }
     return linear(avgpool(y).flattened())
   }
 

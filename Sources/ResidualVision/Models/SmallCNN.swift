@@ -6,6 +6,8 @@ public final class SmallCNN: Module, ImageClassifier {
   @Child private var conv: Conv2d
   @Child private var fc: Linear
   private let imageSize: Int
+  /// Whether convolution and ReLU are computed again in the backward pass.
+  public var recomputesBlocks = false
 
   /// For square images of `imageSize`.
   public init(inputChannels: Int = 1, classes: Int = 10, imageSize: Int = 28) {
@@ -20,7 +22,9 @@ public final class SmallCNN: Module, ImageClassifier {
   public var classes: Int { fc.weight.shape[0] }
 
   /// `[N, inputChannels, imageSize, imageSize]` to logits `[N, classes]`.
-  public func callAsFunction(_ x: Tensor) -> Tensor { fc(relu(conv(x)).flattened()) }
+  public func callAsFunction(_ x: Tensor) -> Tensor {
+    fc(recomputing(if: recomputesBlocks) { [self] in relu(conv(x)).flattened() })
+  }
 
   /// Throws when the images are not of the size the linear layer was made for.
   public func validate(batchSize: Int, imageSize: Size2d, isTraining: Bool) throws {

@@ -20,7 +20,7 @@ struct Comparison: Sendable {
   let name: String
   /// Our error.
   let ours: Double
-  /// The error of PyTorch's own float32 run.
+  /// The error of PyTorch's own run in the same precision.
   let torch: Double
   /// The largest error allowed.
   let bound: Double
@@ -33,13 +33,12 @@ struct Comparison: Sendable {
   /// more than two roundings, whatever it is.
   static let floor = Double(Float.ulpOfOne)
 
-  /// Not worse than twice PyTorch's float32 and, for a layer, than 1e-6.
-  init(name: String, ours: Double, torch: Double, isNetwork: Bool) {
+  /// Not worse than twice PyTorch's and than `limit`.
+  init(name: String, ours: Double, torch: Double, limit: Double = .infinity) {
     self.name = name
     self.ours = ours
     self.torch = torch
-    let relative = max(2 * torch, Self.floor)
-    bound = isNetwork ? relative : min(relative, Self.layerBound)
+    bound = min(max(2 * torch, Self.floor), limit)
   }
 
   /// False for NaN too.
@@ -48,10 +47,11 @@ struct Comparison: Sendable {
   /// The results of a case beside the reference's, those first that miss their bound by most.
   ///
   /// - Throws: `ReferenceError` if a result is missing or not in the reference.
-  static func all(_ results: StateDict, of parityCase: ParityCase, _ content: ParityCase.Content) throws
-    -> [Comparison]
-  {
-    let (expected, single) = (content.part("expected"), content.part("torch32"))
+  static func all(
+    _ results: StateDict, of parityCase: ParityCase, _ content: ParityCase.Content, in precision: Precision = .float32
+  ) throws -> [Comparison] {
+    let (expected, single) = (content.part("expected"), content.part(precision == .float32 ? "torch32" : "torch16"))
+    let limit = parityCase.isNetwork || precision == .bfloat16 ? .infinity : layerBound
     let names = Set(results.keys).subtracting([ParityCase.inferenceOutput])
     let difference = names.symmetricDifference(expected.keys)
     guard difference.isEmpty else {
@@ -62,8 +62,7 @@ struct Comparison: Sendable {
       let reference = name == ParityCase.inferenceOutput ? "output" : name
       guard let wanted = expected[reference], let torch = single[reference] else { return nil }
       return Comparison(
-        name: name, ours: relativeError(value, to: wanted), torch: relativeError(torch, to: wanted),
-        isNetwork: parityCase.isNetwork)
+        name: name, ours: relativeError(value, to: wanted), torch: relativeError(torch, to: wanted), limit: limit)
     }
     return comparisons.sorted { $0.excess > $1.excess }
   }
@@ -73,7 +72,7 @@ struct Comparison: Sendable {
 
 extension Comparison: CustomStringConvertible {
   var description: String {
-    "\(name): relative L2 error \(ours.short), allowed \(bound.short) (PyTorch's float32 has \(torch.short))"
+    "\(name): relative L2 error \(ours.short), allowed \(bound.short) (PyTorch's own is \(torch.short))"
   }
 }
 

@@ -10,6 +10,8 @@ struct ParityCase: Decodable, Sendable, CustomTestStringConvertible {
   let arguments: LayerSpecification.Arguments
   let mode: String
   let weightsFile: String
+  /// Whether the reference has PyTorch's results under bfloat16 autocast too.
+  let mixedPrecision: Bool
 
   var testDescription: String { name }
 
@@ -46,7 +48,8 @@ struct ParityCase: Decodable, Sendable, CustomTestStringConvertible {
     return content
   }
 
-  /// Tensors by name: `input`, `upstream`, `target`, `weight.KEY`, `expected.RESULT`, `torch32.RESULT`.
+  /// Tensors by name: `input`, `upstream`, `target`, `weight.KEY`, `expected.RESULT`, `torch32.RESULT`, and
+  /// `torch16.RESULT` with `mixedPrecision`.
   struct Content {
     var tensors: StateDict
 

@@ -1,7 +1,8 @@
 import Foundation
+import Residual
 import Synchronization
 
-/// The largest errors of each kind of layer, ours and PyTorch's float32, written as Markdown to the file that
+/// The largest errors of each kind of layer in each precision, ours and PyTorch's, written as Markdown to the file that
 /// `RESIDUAL_LEDGER` names.
 enum ParityLedger {
   private struct Errors {
@@ -26,9 +27,11 @@ enum ParityLedger {
   ]
 
   /// Adds a case and writes the tables anew, so that they are complete after the last case.
-  static func record(_ parityCase: ParityCase, _ comparisons: [Comparison]) throws {
+  static func record(
+    _ parityCase: ParityCase, _ comparisons: [Comparison], in precision: Precision = .float32
+  ) throws {
     try update { state in
-      let kind = parityCase.kind
+      let kind = parityCase.kind + (precision == .bfloat16 ? ", bfloat16" : "")
       let index = state.rows.firstIndex { $0.kind == kind } ?? state.rows.endIndex
       if index == state.rows.endIndex { state.rows.append((kind, Row())) }
       state.rows[index].row.cases += 1
@@ -79,7 +82,7 @@ enum ParityLedger {
 
   private static func markdown(_ rows: [(kind: String, row: Row)]) -> String {
     var lines = [
-      "Largest relative L2 error against PyTorch in float64: ours / PyTorch's own float32.", "",
+      "Largest relative L2 error against PyTorch in float64: ours / PyTorch's own.", "",
       "| layer | cases | \(columns.map(\.1).joined(separator: " | ")) |",
       "|---|---:|" + String(repeating: "---|", count: columns.count),
     ]
