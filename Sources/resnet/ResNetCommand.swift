@@ -12,7 +12,7 @@ struct ResNetCommand: ParsableCommand {
       """,
     subcommands: [
       TrainCommand.self, FineTuneCommand.self, EvaluateCommand.self, InspectCommand.self, ConvertCommand.self,
-      DiffCommand.self, VerifyCommand.self, FetchCommand.self, BenchmarkCommand.self,
+      DiffCommand.self, VerifyCommand.self, ExportCommand.self, FetchCommand.self, BenchmarkCommand.self,
     ])
 
   /// Parses and runs; help goes to standard output, an error to standard error as one line.
