@@ -2,7 +2,7 @@
 ///
 /// Likeness is Levenshtein's distance (V. I. Levenshtein, 1966) of at most a third of the longer key; among equals the
 /// alphabetically first is taken.
-func closestKey(to key: String, among candidates: Set<String>) -> String? {
+package func closestKey(to key: String, among candidates: Set<String>) -> String? {
   let target = Array(key.utf8)
   var best: (distance: Int, key: String)?
   for candidate in candidates {

@@ -10,14 +10,7 @@ enum HDF5Reader {
   static func read(
     _ file: InputFile, options: StateDict.ReadOptions, includingGroups: Bool
   ) throws(StateError) -> HDF5Archive {
-    if let promised = try HDF5Superblock.find(in: file)?.promisedSize, promised > UInt64(file.size) {
-      throw StateError(
-        .truncated,
-        "the file is cut off: it has \(file.size) bytes of \(promised); copy or download it again", path: file.path)
-    }
-    let survey = try HDF5Library.withLock { () throws(StateError) in
-      try HDF5Survey.make(of: file, options: options, includingGroups: includingGroups)
-    }
+    let survey = try survey(file, options: options, includingGroups: includingGroups)
     let tensors = try HDF5TensorReader(file, survey.datasets, options).read()
     var archive = HDF5Archive(StateDict())
     archive.stateDict.metadata = survey.metadata[""] ?? [:]
@@ -33,6 +26,27 @@ enum HDF5Reader {
       }
     }
     return archive
+  }
+
+  /// Reads every tensor, those of the reserved group too, without a look at the checksums.
+  static func readUnverified(_ file: InputFile) throws(StateError) -> [(dataset: HDF5Dataset, tensor: TensorData)] {
+    let options = StateDict.ReadOptions(verifyingChecksums: false)
+    let datasets = try survey(file, options: options, includingGroups: true).datasets
+    let tensors = try HDF5TensorReader(file, datasets, options).read()
+    return zip(datasets, tensors).map { (dataset: $0, tensor: $1) }
+  }
+
+  private static func survey(
+    _ file: InputFile, options: StateDict.ReadOptions, includingGroups: Bool
+  ) throws(StateError) -> HDF5Survey {
+    if let promised = try HDF5Superblock.find(in: file)?.promisedSize, promised > UInt64(file.size) {
+      throw StateError(
+        .truncated,
+        "the file is cut off: it has \(file.size) bytes of \(promised); copy or download it again", path: file.path)
+    }
+    return try HDF5Library.withLock { () throws(StateError) in
+      try HDF5Survey.make(of: file, options: options, includingGroups: includingGroups)
+    }
   }
 }
 
@@ -57,6 +71,9 @@ struct HDF5Dataset: Sendable {
   let source: Source
 
   var byteCount: Int { shape.reduce(dtype.byteCount, *) }
+
+  /// The name its checksum was made with.
+  var name: String { group.isEmpty ? key : "\(group)/\(key)" }
 }
 
 /// A walk through a file's groups that describes and checks every dataset.
@@ -75,7 +92,8 @@ struct HDF5Survey: Sendable {
   private var visited: Set<UInt64> = []
   private var keys: Set<String> = []
 
-  private static let depthLimit = 32
+  /// The deepest that groups may lie.
+  static let depthLimit = 32
 
   static func make(
     of file: InputFile, options: StateDict.ReadOptions, includingGroups: Bool

@@ -94,7 +94,7 @@ struct HDF5TensorReader {
     guard verifiesChecksums, let expected = dataset.checksum else { return }
     var sums = sums
     if case .read = dataset.source { sums = TensorChecksum.pieces(of: tensor) }
-    let name = dataset.group.isEmpty ? dataset.key : "\(dataset.group)/\(dataset.key)"
+    let name = dataset.name
     let found = TensorChecksum.combine(key: name, dtype: dataset.dtype, shape: dataset.shape, pieces: sums)
     if found != expected {
       throw StateError(

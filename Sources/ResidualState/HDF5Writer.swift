@@ -7,12 +7,16 @@ import Foundation
 /// libhdf5 writes the structures and reserves each tensor's bytes; the bytes themselves are then written straight to
 /// their offsets. A note on each tensor keeps its place and checksum.
 enum HDF5Writer {
-  static func write(_ archive: HDF5Archive, to path: String, calls: FileCalls = .system) throws(StateError) {
+  /// Writes the file; `nesting` puts the state dict's tensors in groups by the dots in their keys.
+  static func write(
+    _ archive: HDF5Archive, to path: String, nesting: Bool = false, calls: FileCalls = .system
+  ) throws(StateError) {
     let entries = try entries(of: archive, path)
+    if nesting { try checkNesting(archive.stateDict, path) }
     let checksums = checksums(of: entries)
     try AtomicFile.write(to: path, calls: calls) { file throws(StateError) in
       let layout = try HDF5Library.withLock { () throws(StateError) in
-        try HDF5Layout.write(archive, entries, checksums, to: file)
+        try HDF5Layout.write(archive, entries, checksums, nesting: nesting, to: file)
       }
       try file.resize(to: layout.fileSize)
       for (entry, offset) in zip(entries, layout.offsets) {
@@ -81,6 +85,26 @@ enum HDF5Writer {
     }
   }
 
+  /// Throws when a key is also a group of others, or a part of it can't be a group's name.
+  private static func checkNesting(_ stateDict: StateDict, _ path: String) throws(StateError) {
+    let keys = Set(stateDict.keys)
+    for key in stateDict.keys {
+      let parts = key.split(separator: ".", omittingEmptySubsequences: false)
+      for part in parts { try checkName(String(part), path) }
+      let groups = parts.indices.map { parts[..<$0].joined(separator: ".") }
+      if let group = groups.first(where: keys.contains) {
+        throw StateError(
+          .invalidKey, "\"\(group)\" is a tensor and can't be the group of \"\(key)\" too; write the file flat",
+          key: key, path: path)
+      }
+      if groups.count > HDF5Survey.depthLimit {
+        throw StateError(
+          .invalidKey, "\"\(key)\" would lie more than \(HDF5Survey.depthLimit) groups deep; write the file flat",
+          key: key, path: path)
+      }
+    }
+  }
+
   private static func checksums(of entries: [Entry]) -> [UInt32] {
     [UInt32](unsafeUninitializedCapacity: entries.count) { buffer, initialized in
       nonisolated(unsafe) let sums = buffer
@@ -104,7 +128,7 @@ struct HDF5Layout: Sendable {
   private(set) var fileSize = 0
 
   static func write(
-    _ archive: HDF5Archive, _ entries: [HDF5Writer.Entry], _ checksums: [UInt32], to file: OutputFile
+    _ archive: HDF5Archive, _ entries: [HDF5Writer.Entry], _ checksums: [UInt32], nesting: Bool, to file: OutputFile
   ) throws(StateError) -> HDF5Layout {
     var layout = HDF5Layout()
     var created: OpaquePointer?
@@ -119,7 +143,7 @@ struct HDF5Layout: Sendable {
       path: file.target)
     var size: UInt64 = 0
     let filled = Result { () throws(StateError) in
-      try layout.fill(chdf5_root(created), archive, entries, checksums, file.target)
+      try layout.fill(chdf5_root(created), archive, entries, checksums, nesting, file.target)
     }
     let closed = Result { () throws(StateError) in
       try HDF5Library.check(
@@ -132,7 +156,8 @@ struct HDF5Layout: Sendable {
   }
 
   private mutating func fill(
-    _ root: chdf5_id, _ archive: HDF5Archive, _ entries: [HDF5Writer.Entry], _ checksums: [UInt32], _ path: String
+    _ root: chdf5_id, _ archive: HDF5Archive, _ entries: [HDF5Writer.Entry], _ checksums: [UInt32], _ nesting: Bool,
+    _ path: String
   ) throws(StateError) {
     try writeMetadata(archive.stateDict.metadata, to: root, path)
     var groups: [String: chdf5_id] = ["": root]
@@ -147,17 +172,37 @@ struct HDF5Layout: Sendable {
         try writeMetadata(stateDict.metadata, to: group, path)
       }
     }
+    var nested: [String: chdf5_id] = [:]
+    defer { for id in nested.values { chdf5_close_object(id) } }
     for (entry, checksum) in zip(entries, checksums) {
       var offset: UInt64 = 0
+      var (parent, name) = (groups[entry.group] ?? root, entry.key)
+      if nesting, entry.group.isEmpty {
+        (parent, name) = try makeParents(of: entry.key, &nested, root, path)
+      }
       let shape = entry.tensor.shape.map(UInt64.init)
       try HDF5Library.check(
         chdf5_create_dataset(
-          groups[entry.group] ?? root, entry.key, entry.tensor.dtype.chdf5, Int32(shape.count), shape,
+          parent, name, entry.tensor.dtype.chdf5, Int32(shape.count), shape,
           HDF5Library.note, UInt32(offsets.count), checksum, &offset), .writeFailed,
         "\"\(entry.name)\" cannot be written",
         key: entry.key, path: path)
       offsets.append(Int(offset))
     }
+  }
+
+  /// The group that a key's last part belongs in, made with those above it where they are not there yet.
+  private func makeParents(
+    of key: String, _ groups: inout [String: chdf5_id], _ root: chdf5_id, _ path: String
+  ) throws(StateError) -> (chdf5_id, String) {
+    var (parent, prefix) = (root, "")
+    let parts = key.split(separator: ".").map(String.init)
+    for part in parts.dropLast() {
+      prefix += prefix.isEmpty ? part : ".\(part)"
+      if groups[prefix] == nil { groups[prefix] = try makeGroup(part, in: parent, path) }
+      parent = groups[prefix] ?? parent
+    }
+    return (parent, parts.last ?? key)
   }
 
   private func makeGroup(_ name: String, in parent: chdf5_id, _ path: String) throws(StateError) -> chdf5_id {

@@ -38,10 +38,15 @@ extension StateDict {
 
   /// Writes a file of weights, whole or not at all (see ``AtomicFile``).
   ///
-  /// The format is the one given, else the one the path's ending stands for, else HDF5. Throws a ``StateError``.
-  public func write(to path: String, format: FileFormat? = nil) throws(StateError) {
-    switch format ?? FileFormat(endingOf: path) ?? .hdf5 {
-    case .hdf5: try HDF5Writer.write(HDF5Archive(self), to: path)
+  /// The format is the one given, else the one the path's ending stands for, else HDF5. With `nesting` an HDF5 file has
+  /// groups by the dots in the keys, `layer1/0/conv1/weight`; it is read as the flat one is. Throws a ``StateError``.
+  public func write(to path: String, format: FileFormat? = nil, nesting: Bool = false) throws(StateError) {
+    let format = format ?? FileFormat(endingOf: path) ?? .hdf5
+    if nesting && format != .hdf5 {
+      throw StateError(.invalidOptions, "only HDF5 has groups to nest the tensors in", path: path)
+    }
+    switch format {
+    case .hdf5: try HDF5Writer.write(HDF5Archive(self), to: path, nesting: nesting)
     case .safetensors: try SafetensorsFile.write(self, to: path)
     case .pytorch: try PyTorchFile.write(PickleValue(self), to: path)
     case .npz: try NPZFile.write(self, to: path)

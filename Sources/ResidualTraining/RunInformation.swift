@@ -1,3 +1,5 @@
+import ResidualVision
+
 /// What a run was started with: enough to build the same model and read the same images again.
 public struct RunInformation: Sendable, Equatable, Codable {
   /// `resnet101`.
@@ -14,7 +16,7 @@ public struct RunInformation: Sendable, Equatable, Codable {
   public var imageSize: Int
   /// Images a step.
   public var batchSize: Int
-  /// `adam` or `sgd`.
+  /// `adam`, `adamw` or `sgd`.
   public var optimizer: String
   /// Seed of the weights and of the order of the images.
   public var seed: UInt64
@@ -48,6 +50,15 @@ public struct RunInformation: Sendable, Equatable, Codable {
     self.mean = mean
     self.std = std
     self.trainedModules = trainedModules
+  }
+}
+
+extension RunInformation {
+  /// The run's network, new, its weights drawn from `Generator.default`.
+  ///
+  /// - Throws: `ModelError` when there is no such model.
+  public func makeModel() throws -> any ImageClassifier {
+    try ModelName(named: model).build(inputChannels: inputChannels, classes: classes, imageSize: imageSize)
   }
 }
 

@@ -23,8 +23,10 @@ public final class Trainer {
   public let testLoader: DataLoader?
   /// What convolutions and linear layers multiply in.
   public let precision: Precision
+  /// What sets the learning rate before each step; nil leaves the optimizer's as it is.
+  public internal(set) var schedule: LearningRateSchedule?
   /// Where the run is.
-  public private(set) var progress: TrainingProgress
+  public internal(set) var progress: TrainingProgress
 
   /// A run from its beginning, or from `progress` on.
   ///
@@ -32,13 +34,15 @@ public final class Trainer {
   ///   epoch, or if `progress` is not one of such a run.
   public init(
     _ model: any ImageClassifier, optimizer: any CheckpointableOptimizer, trainLoader: DataLoader,
-    testLoader: DataLoader? = nil, precision: Precision = .float32, progress: TrainingProgress? = nil
+    testLoader: DataLoader? = nil, precision: Precision = .float32, schedule: LearningRateSchedule? = nil,
+    progress: TrainingProgress? = nil
   ) throws {
     self.model = model
     self.optimizer = optimizer
     self.trainLoader = trainLoader
     self.testLoader = testLoader
     self.precision = precision
+    self.schedule = schedule
     self.progress = progress ?? TrainingProgress(classes: model.classes)
     try trainLoader.requireFit(to: model, isTraining: true)
     try testLoader?.requireFit(to: model, isTraining: false)
@@ -85,10 +89,11 @@ public final class Trainer {
     return optimizer.parameters.enumerated().map { names[ObjectIdentifier($1)] ?? "parameter.\($0)" }
   }
 
-  /// Goes on from a saved position; throws, and stays where it was, if no such run can be there.
-  func resume(at progress: TrainingProgress) throws {
-    try requireFit(of: progress)
-    self.progress = progress
+  /// Lets the schedule, if there is one, start from another learning rate.
+  ///
+  /// - Throws: `TrainingError` when it is negative or infinite.
+  public func rebaseSchedule(on learningRate: Double) throws {
+    schedule = try schedule?.rebased(on: learningRate)
   }
 
   private func trainEpoch(steps: Int?, onEvent: (TrainingEvent) throws -> Void) throws {
@@ -111,6 +116,7 @@ public final class Trainer {
 
   /// Forward, backward, update.
   private func step(on batch: ImageBatch) throws -> Double {
+    if let schedule { optimizer.learningRate = schedule.learningRate(at: progress.step) }
     optimizer.zeroGradients()
     let logits = withPrecision(precision) { model(batch.images) }
     let loss = crossEntropy(logits, batch.labels)

@@ -9,10 +9,12 @@ import ResidualVision
 ///
 /// The model's tensors lie flat at the root of the file, as in any state dict: whoever wants the weights only reads a
 /// checkpoint like a state dict. The rest is in the group `residual`: `optimizer` (tensors by parameter name) and
-/// `training` (position, metrics so far, history, how the run was started, the state of the random numbers).
+/// `training` (position, metrics so far, history, schedule, how the run was started, the state of the random numbers).
 public struct TrainingCheckpoint: Sendable, Equatable {
   /// The layout of the group `residual` that this version writes.
-  public static let formatVersion = 1
+  ///
+  /// Version 1 had no schedule and is still read.
+  public static let formatVersion = 2
 
   /// The weights and buffers.
   public var model: StateDict
@@ -20,6 +22,8 @@ public struct TrainingCheckpoint: Sendable, Equatable {
   public var optimizer: OptimizerState
   /// Position, metrics so far, history.
   public var progress: TrainingProgress
+  /// What sets the learning rate before each step; nil where nothing does.
+  public var schedule: LearningRateSchedule?
   /// How the run was started.
   public var run: RunInformation
   /// The state of `Generator.default`, which dropout draws from.
@@ -30,6 +34,7 @@ public struct TrainingCheckpoint: Sendable, Equatable {
     model = trainer.model.stateDict()
     optimizer = trainer.optimizer.state(names: trainer.parameterNames)
     progress = trainer.progress
+    schedule = trainer.schedule
     generator = Generator.default.state
     self.run = run
   }
@@ -50,7 +55,8 @@ public struct TrainingCheckpoint: Sendable, Equatable {
       try trainer.optimizer.restore(current, names: trainer.parameterNames)
       throw error
     }
-    try trainer.resume(at: progress)
+    trainer.progress = progress
+    trainer.schedule = schedule
     Generator.default.state = generator
   }
 }
@@ -68,6 +74,7 @@ extension TrainingCheckpoint {
     var main = StateDict()
     main["version"] = TensorData([Int64(Self.formatVersion)], shape: [])
     main["progress"] = try Self.encode(progress)
+    main["schedule"] = try Self.encode(schedule)
     main["run"] = try Self.encode(run)
     main["optimizer.kind"] = try Self.encode(optimizer.kind)
     main["optimizer.hyperparameters"] = try Self.encode(optimizer.hyperparameters)
@@ -89,14 +96,15 @@ extension TrainingCheckpoint {
     }
     let reader = Reader(main: main, path: path)
     let version = try reader.integer("version")
-    guard version == Self.formatVersion else {
+    guard (1...Self.formatVersion).contains(version) else {
       throw StateError(
         .unsupported,
-        "is a checkpoint of format version \(version), this library reads \(Self.formatVersion); use a newer library",
+        "is a checkpoint of format version \(version), this library reads up to \(Self.formatVersion); use a newer library",
         path: path)
     }
     model = archive.stateDict
     progress = try reader.decode("progress")
+    schedule = version == 1 ? nil : try reader.decode("schedule")
     run = try reader.decode("run")
     optimizer = OptimizerState(
       kind: try reader.decode("optimizer.kind"), hyperparameters: try reader.decode("optimizer.hyperparameters"),

@@ -6,6 +6,8 @@ public struct TrainingError: Error, Equatable, CustomStringConvertible {
     case lossNotFinite
     /// Images and model, or a saved progress and the run, don't fit together.
     case mismatch
+    /// A schedule's numbers are outside their ranges.
+    case invalidSchedule
   }
 
   /// What was wrong.

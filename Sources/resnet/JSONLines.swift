@@ -64,15 +64,51 @@ struct InspectionLine: Encodable {
     let key: String
     let shape: [Int]
     let dtype: String
+    let statistics: Statistics?
+
+    init(_ key: String, _ tensor: TensorData, withStatistics: Bool) {
+      self.key = key
+      shape = tensor.shape
+      dtype = tensor.dtype.rawValue
+      statistics = withStatistics ? Statistics(TensorStatistics(tensor)) : nil
+    }
+  }
+
+  /// The range of a tensor's finite numbers; null where there are none.
+  struct Statistics: Encodable {
+    let min: Double?
+    let max: Double?
+    let mean: Double?
+    let nonFinite: Int
+
+    enum CodingKeys: String, CodingKey {
+      case min, max, mean
+      case nonFinite = "non_finite"
+    }
+
+    init(_ statistics: TensorStatistics) {
+      min = statistics.minimum
+      max = statistics.maximum
+      mean = statistics.mean
+      nonFinite = statistics.nonFiniteCount
+    }
+
+    func encode(to encoder: any Encoder) throws {
+      var container = encoder.container(keyedBy: CodingKeys.self)
+      try container.encode(min, forKey: .min)
+      try container.encode(max, forKey: .max)
+      try container.encode(mean, forKey: .mean)
+      try container.encode(nonFinite, forKey: .nonFinite)
+    }
   }
 
   let format: String
   let parameters: Int
   let entries: [Entry]
 
-  init(_ state: StateDict, format: FileFormat) {
+  init(_ state: StateDict, format: FileFormat, withStatistics: Bool) {
     self.format = format.rawValue
     parameters = state.parameterCount
-    entries = state.map { Entry(key: $0.key, shape: $0.value.shape, dtype: $0.value.dtype.rawValue) }
+    entries = state.map { Entry($0.key, $0.value, withStatistics: withStatistics) }
   }
 }

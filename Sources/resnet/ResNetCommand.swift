@@ -8,12 +8,11 @@ struct ResNetCommand: ParsableCommand {
     abstract: "Train, evaluate and inspect residual networks on the CPU.",
     discussion: """
       What goes wrong is told in one line on standard error. Exit status: 0 when all went well, 1 when a file, the data \
-      or the training is at fault, 64 when an argument is.
+      or the training is at fault or diff finds differences, 64 when an argument is.
       """,
     subcommands: [
       TrainCommand.self, FineTuneCommand.self, EvaluateCommand.self, InspectCommand.self, ConvertCommand.self,
-      DiffCommand.self,
-      VerifyCommand.self, BenchmarkCommand.self,
+      DiffCommand.self, VerifyCommand.self, ExportCommand.self, FetchCommand.self, BenchmarkCommand.self,
     ])
 
   /// Parses and runs; help goes to standard output, an error to standard error as one line.

@@ -23,6 +23,9 @@ struct FineTuneCommand: ParsableCommand {
 
   @Option(help: ArgumentHelp("State dict to start from; not needed with --resume.", valueName: "file"))
   var weights: String?
+  @Flag(
+    help: "Go on with the optimizer's state too, of a PyTorch file that holds {\"model\": ..., \"optimizer\": ...}.")
+  var withOptimizer = false
   @OptionGroup var reading: WeightsOptions
   @OptionGroup var options: TrainingOptions
 
@@ -30,9 +33,14 @@ struct FineTuneCommand: ParsableCommand {
     guard (weights == nil) != (options.resume == nil) else {
       throw ValidationError("fine-tune starts from --weights FILE or goes on from --resume FILE: give one of them")
     }
+    guard !withOptimizer || weights != nil else {
+      throw ValidationError("--with-optimizer goes with --weights; a checkpoint that is resumed has its optimizer")
+    }
   }
 
-  func run() throws { try TrainingRun(options, weights: weights, reading: reading).run() }
+  func run() throws {
+    try TrainingRun(options, weights: weights, withOptimizer: withOptimizer, reading: reading).run()
+  }
 }
 
 /// What `train` and `fine-tune` have in common.
@@ -43,8 +51,10 @@ struct TrainingOptions: ParsableArguments {
   @Option(help: "Epochs; 1 unless given, or as many as --steps takes.") var epochs: Int?
   @Option(help: "Stop after this many steps.") var steps: Int?
   @Option(name: .customLong("lr"), help: "Learning rate; 0.001 unless given.") var learningRate: Double?
-  @Option(help: "adam or sgd; adam unless given.") var optimizer: OptimizerName?
+  @Option(help: "adam, adamw or sgd; adam unless given.") var optimizer: OptimizerName?
   @Option(help: "Momentum of sgd; 0 unless given.") var momentum: Double?
+  @Option(help: "Weight decay; 0 unless given, for adamw 0.01.") var weightDecay: Double?
+  @OptionGroup var schedule: ScheduleOptions
   @Option(help: "Seed of the weights and of the order of the images; 0 unless given.") var seed: UInt64?
   @Flag(name: .customLong("no-shuffle"), help: "Take the images in the file's order.") var keepsOrder = false
   @Option(help: "Train these modules alone, such as fc or layer4,fc; the others stay as they are.")
@@ -75,6 +85,11 @@ struct TrainingOptions: ParsableArguments {
     try requirePositive(keep, "--keep")
     if let learningRate { try requireNonNegative(learningRate, "--lr") }
     if let momentum { try requireNonNegative(momentum, "--momentum") }
+    if let weightDecay { try requireNonNegative(weightDecay, "--weight-decay") }
+    if resume != nil && schedule.isGiven {
+      throw ValidationError(
+        "a run that is resumed goes on with its own schedule; leave --schedule and --warm-up-steps out")
+    }
     try requireHDF5Name(checkpoint, "--checkpoint")
     if checkpoint == nil && (keep != nil || saveEvery != nil) {
       throw ValidationError("--keep and --save-every need --checkpoint FILE.h5")
@@ -84,5 +99,5 @@ struct TrainingOptions: ParsableArguments {
 
 /// The optimizers of the command line.
 enum OptimizerName: String, ExpressibleByArgument, CaseIterable {
-  case adam, sgd
+  case adam, adamw, sgd
 }

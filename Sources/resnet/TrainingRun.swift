@@ -5,12 +5,16 @@ import Residual
 struct TrainingRun {
   private let options: TrainingOptions
   private let weights: String?
+  private let withOptimizer: Bool
   private let reading: WeightsOptions?
   private let output: Output
 
-  init(_ options: TrainingOptions, weights: String? = nil, reading: WeightsOptions? = nil) {
+  init(
+    _ options: TrainingOptions, weights: String? = nil, withOptimizer: Bool = false, reading: WeightsOptions? = nil
+  ) {
     self.options = options
     self.weights = weights
+    self.withOptimizer = withOptimizer
     self.reading = reading
     output = Output(json: options.json)
   }
@@ -23,23 +27,31 @@ struct TrainingRun {
     let source = try options.images.source()
     let train = try source.load(.train).limited(to: options.limit ?? resumed?.run.images)
     let test = try source.load(.test).limited(to: options.testLimit)
-    let (run, name) = try choose(resumed?.run, dataset: source.name, train)
+    let (chosen, name) = try choose(resumed?.run, dataset: source.name, train)
+    var run = chosen
     let order = run.isShuffled ? EpochOrder.shuffled(seed: run.seed) : .sequential
     let trainLoader = try loader(train, run, order)
     let testLoader = try loader(test, run, .sequential)
 
     Generator.default.manualSeed(run.seed)
-    let model = name.build(inputChannels: run.inputChannels, classes: run.classes, imageSize: run.imageSize)
+    let model = try run.makeModel()
     if let state, let weights {
       try output.note("\(weights): \(model.load(state, startingFrom: name, options: reading?.loading ?? .strict))")
     }
     if let trained = run.trainedModules, !trained.isEmpty { try model.freeze(allBut: trained) }
     model.recomputesBlocks = options.recompute
+    let optimizerState = try resumed?.optimizer ?? handedOver(to: model)
+    if let optimizerState { run.optimizer = optimizerState.kind }
+    let optimizer = try makeOptimizer(run.optimizer, model.parameters(), optimizerState)
+    if resumed == nil, let optimizerState {
+      try optimizer.restore(optimizerState, names: model.namedParameters().map(\.key))
+    }
     let trainer = try Trainer(
-      model, optimizer: makeOptimizer(run.optimizer, model.parameters(), resumed?.optimizer), trainLoader: trainLoader,
-      testLoader: testLoader, precision: options.network.precision.precision)
+      model, optimizer: optimizer, trainLoader: trainLoader, testLoader: testLoader,
+      precision: options.network.precision.precision,
+      schedule: resumed == nil ? makeSchedule(optimizer, batches: trainLoader.batchCount) : nil)
     try resumed?.restore(trainer)
-    if let learningRate = options.learningRate { trainer.optimizer.learningRate = learningRate }
+    try changeLearningRate(of: trainer)
     try output.say(
       "\(run.model) on \(run.dataset): \(train.count) images of \(run.imageSize)x\(run.imageSize), batches of "
         + "\(run.batchSize), threads: \(Threads.count)")
@@ -106,15 +118,48 @@ struct TrainingRun {
       images, batchSize: run.batchSize, order: order, imageSize: run.imageSize, mean: run.mean, std: run.std)
   }
 
+  /// The state of PyTorch's optimizer in the file of the weights, if it is wanted.
+  private func handedOver(to model: any ImageClassifier) throws -> OptimizerState? {
+    guard withOptimizer, let weights else { return nil }
+    let state = try OptimizerState(
+      pyTorchFile: weights, kind: options.optimizer?.rawValue, names: model.namedParameters().map(\.key))
+    try output.note("\(weights): \(state.kind) with \(state.tensors.count) tensors of its state")
+    return state
+  }
+
+  /// A new optimizer; `saved` will be restored into it, so options must not contradict it.
   private func makeOptimizer(
     _ name: String, _ parameters: [Parameter], _ saved: OptimizerState?
   ) throws -> any CheckpointableOptimizer {
-    let learningRate = options.learningRate ?? 1e-3
-    let momentum = options.momentum ?? saved?.hyperparameters["momentum"] ?? 0
-    switch OptimizerName(rawValue: name) {
-    case .adam: return try Adam(parameters, learningRate: learningRate)
-    case .sgd: return try SGD(parameters, learningRate: learningRate, momentum: momentum)
-    case nil: throw ValidationError("the checkpoint's optimizer, \(name), is not one of adam, sgd")
+    for (option, given, key) in [
+      ("--momentum", options.momentum, "momentum"), ("--weight-decay", options.weightDecay, "weight_decay"),
+    ] {
+      if let given, let value = saved?.hyperparameters[key], given != value {
+        throw ValidationError("the saved optimizer has \(option) \(value), not \(given); leave \(option) out")
+      }
     }
+    let learningRate = options.learningRate ?? 1e-3
+    switch OptimizerName(rawValue: name) {
+    case .adam: return try Adam(parameters, learningRate: learningRate, weightDecay: options.weightDecay ?? 0)
+    case .adamw: return try AdamW(parameters, learningRate: learningRate, weightDecay: options.weightDecay ?? 0.01)
+    case .sgd:
+      return try SGD(
+        parameters, learningRate: learningRate, momentum: options.momentum ?? 0, weightDecay: options.weightDecay ?? 0)
+    case nil: throw ValidationError("the checkpoint's optimizer, \(name), is not one of adam, adamw, sgd")
+    }
+  }
+
+  /// The schedule that the options describe; one that spans the run ends with its last step.
+  private func makeSchedule(_ optimizer: any CheckpointableOptimizer, batches: Int) throws -> LearningRateSchedule? {
+    let epochs = options.epochs ?? (options.steps == nil ? 1 : nil)
+    let steps = [epochs.map { $0 * batches }, options.steps].compactMap(\.self).min() ?? batches
+    return try options.schedule.schedule(from: optimizer.learningRate, steps: steps, batches: batches)
+  }
+
+  /// --lr counts also where the optimizer or the schedule come from a file.
+  private func changeLearningRate(of trainer: Trainer) throws {
+    guard let learningRate = options.learningRate else { return }
+    trainer.optimizer.learningRate = learningRate
+    try trainer.rebaseSchedule(on: learningRate)
   }
 }

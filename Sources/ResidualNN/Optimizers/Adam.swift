@@ -11,11 +11,11 @@ public class Adam: Optimizer {
   /// Step length.
   public var learningRate: Double
   /// Decay of the running mean of gradients and of their squares.
-  public let betas: (Double, Double)
+  public private(set) var betas: (Double, Double)
   /// Added to the root of the mean square.
-  public let epsilon: Double
+  public private(set) var epsilon: Double
   /// Share of the weight that is added to its gradient (`Adam`) or taken off the weight (`AdamW`).
-  public let weightDecay: Double
+  public private(set) var weightDecay: Double
   /// Running mean, running mean square and number of steps of each parameter; nil before its first step.
   public internal(set) var moments: [AdamMoments?]
   /// Whether weight decay acts on the weight instead of the gradient.
@@ -28,16 +28,30 @@ public class Adam: Optimizer {
     _ parameters: [Parameter], learningRate: Double = 1e-3, betas: (Double, Double) = (0.9, 0.999),
     epsilon: Double = 1e-8, weightDecay: Double = 0
   ) throws {
-    try checkOptimizer(
-      "\(Self.self)", parameters,
-      nonNegative: ["learningRate": learningRate, "epsilon": epsilon, "weightDecay": weightDecay],
-      fractions: ["betas.0": betas.0, "betas.1": betas.1])
+    try Self.check((learningRate, betas, epsilon, weightDecay), parameters)
     self.parameters = parameters
     self.learningRate = learningRate
     self.betas = betas
     self.epsilon = epsilon
     self.weightDecay = weightDecay
     moments = Array(repeating: nil, count: parameters.count)
+  }
+
+  /// Learning rate, betas, epsilon, weight decay.
+  typealias Hyperparameters = (Double, (Double, Double), Double, Double)
+
+  private static func check(_ hyperparameters: Hyperparameters, _ parameters: [Parameter]) throws(OptimizerError) {
+    let (learningRate, betas, epsilon, weightDecay) = hyperparameters
+    try checkOptimizer(
+      "\(Self.self)", parameters,
+      nonNegative: ["learningRate": learningRate, "epsilon": epsilon, "weightDecay": weightDecay],
+      fractions: ["betas.0": betas.0, "betas.1": betas.1])
+  }
+
+  /// Takes other hyperparameters over, or throws and keeps its own.
+  func assign(_ hyperparameters: Hyperparameters) throws(OptimizerError) {
+    try Self.check(hyperparameters, parameters)
+    (learningRate, betas, epsilon, weightDecay) = hyperparameters
   }
 
   /// One update of every parameter that has a gradient, in one pass over memory.

@@ -49,7 +49,7 @@ public struct OptimizerError: Error, Equatable, CustomStringConvertible {
 func checkOptimizer(
   _ name: String, _ parameters: [Parameter], nonNegative: KeyValuePairs<String, Double>,
   fractions: KeyValuePairs<String, Double> = [:]
-) throws {
+) throws(OptimizerError) {
   guard !parameters.isEmpty else {
     throw OptimizerError(
       code: .noParameters, message: "\(name): the list of parameters is empty; pass model.parameters()")

@@ -79,6 +79,15 @@ func missingOptimizerState(_ field: String, of name: String) -> StateError {
   StateError(.missingKeys, "the optimizer's state of \(name) lacks \(field)", key: "\(name).\(field)")
 }
 
+/// Hyperparameters that come from a file are the file's mistake, not the programmer's.
+private func assigning(_ body: () throws(OptimizerError) -> Void) throws(StateError) {
+  do throws(OptimizerError) {
+    try body()
+  } catch {
+    throw StateError(.corrupt, "the saved optimizer's hyperparameters are not valid: \(error.message)")
+  }
+}
+
 extension SGD: CheckpointableOptimizer {
   /// Momentum buffers by name.
   ///
@@ -98,15 +107,22 @@ extension SGD: CheckpointableOptimizer {
       ], tensors: tensors)
   }
 
-  /// Restores momentum and learning rate.
+  /// Restores momentum and hyperparameters.
   public func restore(_ state: OptimizerState, names: [String]) throws {
     var reader = try OptimizerStateReader(state, kind: "sgd", names: names, parameters: parameters)
     let buffers = try zip(names, parameters).map { name, parameter in
       try reader.tensor("momentum_buffer", of: name, shape: parameter.shape).map { Tensor($0).storage }
     }
     try reader.finish()
+    let saved = state.hyperparameters
+    try assigning { () throws(OptimizerError) in
+      try assign(
+        (
+          saved["lr"] ?? learningRate, saved["momentum"] ?? momentum, saved["dampening"] ?? dampening,
+          saved["weight_decay"] ?? weightDecay, saved["nesterov"].map { $0 != 0 } ?? isNesterov
+        ))
+    }
     momentumBuffers = buffers
-    learningRate = state.hyperparameters["lr"] ?? learningRate
   }
 }
 
@@ -133,7 +149,7 @@ extension Adam: CheckpointableOptimizer {
       ], tensors: tensors)
   }
 
-  /// Restores moments, steps and learning rate.
+  /// Restores moments, steps and hyperparameters.
   public func restore(_ state: OptimizerState, names: [String]) throws {
     var reader = try OptimizerStateReader(state, kind: kind, names: names, parameters: parameters)
     let restored = try zip(names, parameters).map { name, parameter -> AdamMoments? in
@@ -148,7 +164,14 @@ extension Adam: CheckpointableOptimizer {
         mean: Tensor(mean).storage, square: Tensor(square).storage, steps: Int(step.scalars(as: Int64.self)[0]))
     }
     try reader.finish()
+    let saved = state.hyperparameters
+    try assigning { () throws(OptimizerError) in
+      try assign(
+        (
+          saved["lr"] ?? learningRate, (saved["beta1"] ?? betas.0, saved["beta2"] ?? betas.1), saved["eps"] ?? epsilon,
+          saved["weight_decay"] ?? weightDecay
+        ))
+    }
     moments = restored
-    learningRate = state.hyperparameters["lr"] ?? learningRate
   }
 }

@@ -10,13 +10,13 @@ public final class SGD: Optimizer {
   /// Step length.
   public var learningRate: Double
   /// Share of the last update in the next.
-  public let momentum: Double
+  public private(set) var momentum: Double
   /// How much a new gradient is held back when it enters the momentum.
-  public let dampening: Double
+  public private(set) var dampening: Double
   /// Share of the weight that is added to its gradient.
-  public let weightDecay: Double
+  public private(set) var weightDecay: Double
   /// Whether the gradient looks ahead by the momentum.
-  public let isNesterov: Bool
+  public private(set) var isNesterov: Bool
   /// Momentum of each parameter; nil before its first step.
   public internal(set) var momentumBuffers: [Storage?]
 
@@ -28,11 +28,25 @@ public final class SGD: Optimizer {
     _ parameters: [Parameter], learningRate: Double, momentum: Double = 0, dampening: Double = 0,
     weightDecay: Double = 0, nesterov: Bool = false
   ) throws {
+    let hyperparameters = (learningRate, momentum, dampening, weightDecay, nesterov)
+    try Self.check(hyperparameters, parameters)
+    self.parameters = parameters
+    self.learningRate = learningRate
+    self.momentum = momentum
+    self.dampening = dampening
+    self.weightDecay = weightDecay
+    isNesterov = nesterov
+    momentumBuffers = Array(repeating: nil, count: parameters.count)
+  }
+
+  /// Learning rate, momentum, dampening, weight decay, Nesterov.
+  typealias Hyperparameters = (Double, Double, Double, Double, Bool)
+
+  private static func check(_ hyperparameters: Hyperparameters, _ parameters: [Parameter]) throws(OptimizerError) {
+    let (learningRate, momentum, dampening, weightDecay, nesterov) = hyperparameters
     try checkOptimizer(
       "SGD", parameters,
-      nonNegative: [
-        "learningRate": learningRate, "momentum": momentum, "weightDecay": weightDecay,
-      ])
+      nonNegative: ["learningRate": learningRate, "momentum": momentum, "weightDecay": weightDecay])
     guard dampening.isFinite else {
       throw OptimizerError(
         code: .invalidHyperparameter, message: "SGD: dampening is \(dampening), but must be a finite number")
@@ -41,13 +55,12 @@ public final class SGD: Optimizer {
       throw OptimizerError(
         code: .invalidHyperparameter, message: "SGD: Nesterov requires a momentum above 0 and a dampening of 0")
     }
-    self.parameters = parameters
-    self.learningRate = learningRate
-    self.momentum = momentum
-    self.dampening = dampening
-    self.weightDecay = weightDecay
-    isNesterov = nesterov
-    momentumBuffers = Array(repeating: nil, count: parameters.count)
+  }
+
+  /// Takes other hyperparameters over, or throws and keeps its own.
+  func assign(_ hyperparameters: Hyperparameters) throws(OptimizerError) {
+    try Self.check(hyperparameters, parameters)
+    (learningRate, momentum, dampening, weightDecay, isNesterov) = hyperparameters
   }
 
   /// One update of every parameter that has a gradient.

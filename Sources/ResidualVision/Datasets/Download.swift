@@ -105,13 +105,7 @@ public struct Download: Sendable {
 /// Throws unless a file is the published one.
 private func checkPublished(_ path: String, byteCount: Int, sha256: String) throws(DatasetError) {
   let file = try ReadableFile(path: path)
-  var hash = SHA256()
-  while true {
-    let piece = try file.read(upTo: 1 << 20)
-    if piece.isEmpty { break }
-    hash.update(piece)
-  }
-  let digest = hash.finish()
+  let digest = try SHA256.digest(of: file)
   guard file.byteCount == byteCount, digest == sha256.lowercased() else {
     throw DatasetError(
       .checksumMismatch,

@@ -72,6 +72,18 @@ struct SHA256 {
   ]
 }
 
+extension SHA256 {
+  /// The digest of a whole file, in hexadecimal.
+  static func digest(of file: ReadableFile) throws(DatasetError) -> String {
+    var hash = SHA256()
+    while true {
+      let piece = try file.read(upTo: 1 << 20)
+      if piece.isEmpty { return hash.finish() }
+      hash.update(piece)
+    }
+  }
+}
+
 private func rotated(_ value: UInt32, _ count: UInt32) -> UInt32 {
   value >> count | value << (32 - count)
 }
