@@ -1,7 +1,7 @@
 // A libhdf5 file driver on a descriptor the caller opened.
 //
 // Reads beyond the file's end fail, and so do reads past a budget of several times the file's size: a file whose
-// structures lead in circles ends in an error.
+// structures lead in circles ends in an error. Headers, indexes and heaps go to libhdf5 only when the caller has accepted them.
 
 #include <errno.h>
 #include <stdlib.h>
@@ -76,18 +76,13 @@ static haddr_t driver_get_end(const H5FD_t *opened, H5FD_mem_t type) {
   return file_of(opened)->end;
 }
 
-static herr_t driver_read(H5FD_t *opened, H5FD_mem_t type, hid_t transfer, haddr_t offset, size_t count, void *bytes) {
-  (void)type, (void)transfer;
-  chdf5_file *file = file_of(opened);
-  if (file->is_abandoned || offset == HADDR_UNDEF || offset + count < offset) return -1;
-  if (!file->write && (offset + count > file->end || count > file->read_budget)) return -1;
-  if (!file->write) file->read_budget -= count;
-  unsigned char *destination = bytes;
+// Reads the file; what has been given out but not written yet is zeros.
+static herr_t read_bytes(const chdf5_file *file, haddr_t offset, size_t count, unsigned char *destination) {
   while (count > 0) {
     ssize_t got = pread(file->descriptor, destination, count, (off_t)offset);
     if (got < 0 && errno == EINTR) continue;
     if (got < 0) return -1;
-    if (got == 0) {  // what has been given out but not written yet
+    if (got == 0) {
       memset(destination, 0, count);
       return file->write ? 0 : -1;
     }
@@ -96,6 +91,18 @@ static herr_t driver_read(H5FD_t *opened, H5FD_mem_t type, hid_t transfer, haddr
     count -= (size_t)got;
   }
   return 0;
+}
+
+static herr_t driver_read(H5FD_t *opened, H5FD_mem_t type, hid_t transfer, haddr_t offset, size_t count, void *bytes) {
+  (void)transfer;
+  chdf5_file *file = file_of(opened);
+  if (file->is_abandoned || offset == HADDR_UNDEF || offset + count < offset) return -1;
+  if (file->write) return read_bytes(file, offset, count, bytes);
+  if (offset + count > file->end || count > file->read_budget) return -1;
+  file->read_budget -= count;
+  if (read_bytes(file, offset, count, bytes) < 0) return -1;
+  if (type != H5FD_MEM_OHDR && type != H5FD_MEM_BTREE && type != H5FD_MEM_LHEAP) return 0;
+  return file->inspect(file->inspect_context, type == H5FD_MEM_OHDR, offset, bytes, count);
 }
 
 static herr_t driver_write(

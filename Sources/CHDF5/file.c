@@ -79,11 +79,13 @@ static int finish_opening(chdf5_file *file, chdf5_file **result) {
   return -1;
 }
 
-int chdf5_open(int descriptor, uint64_t size, chdf5_file **result) {
+int chdf5_open(
+  int descriptor, uint64_t size, chdf5_inspect_function inspect, void *context, chdf5_file **result) {
   chdf5_file *file = calloc(1, sizeof *file);
   if (!file) return chdf5_fail("out of memory");
   *file = (chdf5_file){
-    .descriptor = descriptor, .end = size, .read_budget = 16 * size + (16u << 20), .id = -1, .root = -1};
+    .descriptor = descriptor, .inspect = inspect, .inspect_context = context, .end = size,
+    .read_budget = 16 * size + (16u << 20), .id = -1, .root = -1};
   hid_t access = access_list(file);
   if (access >= 0) {
     file->id = H5Fopen("residual", H5F_ACC_RDONLY, access);

@@ -13,6 +13,8 @@ struct chdf5_file {
   int descriptor;
   chdf5_write_function write;  // NULL where the file is read
   void *write_context;
+  chdf5_inspect_function inspect;  // of a file that is read
+  void *inspect_context;
   int write_error;        // errno of the first write that failed
   uint64_t end;           // one past the last byte there is
   uint64_t allocated;     // one past the last byte libhdf5 has given out

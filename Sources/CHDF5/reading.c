@@ -92,24 +92,32 @@ int chdf5_has_attribute(chdf5_id object, const char *name) {
   return exists < 0 ? chdf5_fail(NULL) : exists > 0;
 }
 
-static int read_note(hid_t dataset, const char *name, chdf5_dataset *d) {
-  htri_t exists = H5Aexists(dataset, name);
-  if (exists <= 0) return exists < 0 ? -1 : 0;
-  hid_t attribute = H5Aopen(dataset, name, H5P_DEFAULT);
+// Reads an attribute of `count` uint32, little-endian in the file, where the object has one of that name.
+static int read_numbers(hid_t object, const char *name, hssize_t count, bool *exists, uint32_t *numbers) {
+  htri_t found = H5Aexists(object, name);
+  *exists = found > 0;
+  if (found <= 0) return found < 0 ? -1 : 0;
+  hid_t attribute = H5Aopen(object, name, H5P_DEFAULT);
   if (attribute < 0) return -1;
   hid_t space = H5Aget_space(attribute), type = H5Aget_type(attribute);
-  uint32_t note[2];
-  bool usable = space >= 0 && type >= 0 && H5Sget_simple_extent_npoints(space) == 2
+  bool usable = space >= 0 && type >= 0 && H5Sget_simple_extent_npoints(space) == count
                 && H5Tequal(type, H5T_STD_U32LE) > 0;
-  int result = usable && H5Aread(attribute, H5T_NATIVE_UINT32, note) >= 0 ? 0 : -1;
-  if (result == 0) {
-    d->has_note = true;
-    d->position = note[0];
-    d->checksum = note[1];
-  }
+  int result = usable && H5Aread(attribute, H5T_NATIVE_UINT32, numbers) >= 0 ? 0 : -1;
   if (type >= 0) H5Tclose(type);
   if (space >= 0) H5Sclose(space);
   H5Aclose(attribute);
+  return result;
+}
+
+int chdf5_read_number(chdf5_id object, const char *name, bool *exists, uint32_t *number) {
+  return read_numbers(object, name, 1, exists, number) < 0 ? chdf5_fail("the attribute cannot be read") : 0;
+}
+
+static int read_note(hid_t dataset, const char *name, chdf5_dataset *d) {
+  uint32_t note[2] = {0, 0};
+  int result = read_numbers(dataset, name, 2, &d->has_note, note);
+  d->position = note[0];
+  d->checksum = note[1];
   return result;
 }
 
@@ -195,7 +203,7 @@ static int describe_chunks(hid_t creation, chdf5_dataset *d) {
   return 0;
 }
 
-static int describe_storage(hid_t dataset, chdf5_dataset *d) {
+static int describe_storage(hid_t dataset, bool visits_chunks, chdf5_dataset *d) {
   hid_t creation = H5Dget_create_plist(dataset);
   if (creation < 0) return -1;
   int result = 0;
@@ -211,7 +219,7 @@ static int describe_storage(hid_t dataset, chdf5_dataset *d) {
     d->external_files = H5Pget_external_count(creation);
     if (d->external_files < 0 || describe_filters(creation, d) < 0) result = -1;
     if (d->layout == CHDF5_CHUNKED && describe_chunks(creation, d) < 0) result = -1;
-    d->stored_bytes = H5Dget_storage_size(dataset);
+    if (d->layout != CHDF5_CHUNKED || visits_chunks) d->stored_bytes = H5Dget_storage_size(dataset);
   }
   if (d->layout == CHDF5_CONTIGUOUS && d->external_files == 0) {
     haddr_t offset = H5Dget_offset(dataset);
@@ -223,9 +231,9 @@ static int describe_storage(hid_t dataset, chdf5_dataset *d) {
   return result;
 }
 
-int chdf5_describe_dataset(chdf5_id dataset, const char *note, chdf5_dataset *d) {
+int chdf5_describe_dataset(chdf5_id dataset, const char *note, bool visits_chunks, chdf5_dataset *d) {
   *d = (chdf5_dataset){.type = CHDF5_OTHER_TYPE, .type_name = ""};
-  if (describe_storage(dataset, d) < 0) return chdf5_fail("the dataset's storage cannot be described");
+  if (describe_storage(dataset, visits_chunks, d) < 0) return chdf5_fail("the dataset's storage cannot be described");
   if (d->layout == CHDF5_VIRTUAL || d->layout == CHDF5_OTHER_LAYOUT) return 0;
   if (describe_type(dataset, d) < 0 || describe_space(dataset, d) < 0 || read_note(dataset, note, d) < 0)
     return chdf5_fail("the dataset cannot be described");

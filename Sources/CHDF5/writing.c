@@ -80,6 +80,11 @@ int chdf5_create_dataset(
   return result;
 }
 
+int chdf5_write_number(chdf5_id object, const char *name, uint32_t number) {
+  return write_attribute(object, name, H5T_NATIVE_UINT32, H5Screate(H5S_SCALAR), &number) < 0
+           ? chdf5_fail("the attribute cannot be written") : 0;
+}
+
 int chdf5_write_string(chdf5_id object, const char *name, const char *value, size_t length) {
   hid_t type = H5Tcopy(H5T_C_S1);
   if (type < 0) return chdf5_fail(NULL);

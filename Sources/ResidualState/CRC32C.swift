@@ -13,7 +13,7 @@ public enum CRC32C {
   }
 }
 
-/// The checksum our HDF5 files keep with each tensor.
+/// The checksum our HDF5 and safetensors files keep with each tensor.
 ///
 /// It is the CRC-32C of: the key, a zero byte, the type's name, a zero byte, the sizes as decimal numbers each with a
 /// zero byte after it, and then, as little-endian 32-bit numbers, the CRC-32C of each piece of 1 MiB of the tensor's

@@ -31,6 +31,8 @@ enum HDF5Library {
 
   /// The attribute that holds a dataset's position in its state dict and its ``TensorChecksum``.
   static let note = "residual_position_crc32c"
+  /// The attribute of a group that holds how many tensors, or in the reserved group how many groups, were written to it.
+  static let count = "residual_tensors"
   /// The group at the root that holds what is not the model's.
   static let reservedGroup = "residual"
   /// The attribute that tells our reserved group from a model's module of that name.

@@ -3,8 +3,8 @@ import CHDF5
 /// Reads HDF5 files: first every structure is looked at and refused or taken, then the tensors' bytes are read.
 ///
 /// libhdf5 is not made for hostile files, and its parsing of a file's structures cannot be made safe from outside. What
-/// can be is: no link but a hard one is followed, no object is met twice, no other file is opened, no plugin is
-/// loaded, and memory is bounded by the file's size.
+/// can be is: headers, trees and heaps are checked before it sees them (``HDF5HeaderInspector``), no link but a hard one is
+/// followed, no object is met twice, no other file is opened, no plugin is loaded, and memory is bounded by the file's size.
 enum HDF5Reader {
   /// Reads a file's state dict, and the reserved group's state dicts if they are wanted.
   static func read(
@@ -39,13 +39,20 @@ enum HDF5Reader {
   private static func survey(
     _ file: InputFile, options: StateDict.ReadOptions, includingGroups: Bool
   ) throws(StateError) -> HDF5Survey {
-    if let promised = try HDF5Superblock.find(in: file)?.promisedSize, promised > UInt64(file.size) {
+    let superblock = try HDF5Superblock.find(in: file)
+    if let promised = superblock?.promisedSize, promised > UInt64(file.size) {
       throw StateError(
         .truncated,
         "the file is cut off: it has \(file.size) bytes of \(promised); copy or download it again", path: file.path)
     }
     return try HDF5Library.withLock { () throws(StateError) in
-      try HDF5Survey.make(of: file, options: options, includingGroups: includingGroups)
+      let inspector = HDF5HeaderInspector(file, base: UInt64(superblock?.start ?? 0))
+      do throws(StateError) {
+        return try HDF5Survey.make(
+          of: file, inspector: inspector, options: options, includingGroups: includingGroups)
+      } catch {
+        throw inspector.explaining(error)
+      }
     }
   }
 }
@@ -89,6 +96,7 @@ struct HDF5Survey: Sendable {
   private let fileSize: Int
   private let options: StateDict.ReadOptions
   private let includingGroups: Bool
+  private let inspector: HDF5HeaderInspector
   private var visited: Set<UInt64> = []
   private var keys: Set<String> = []
 
@@ -96,23 +104,34 @@ struct HDF5Survey: Sendable {
   static let depthLimit = 32
 
   static func make(
-    of file: InputFile, options: StateDict.ReadOptions, includingGroups: Bool
+    of file: InputFile, inspector: HDF5HeaderInspector, options: StateDict.ReadOptions, includingGroups: Bool
   ) throws(StateError) -> HDF5Survey {
-    var survey = HDF5Survey(file, options, includingGroups)
+    var survey = HDF5Survey(file, inspector, options, includingGroups)
     var opened: OpaquePointer?
+    let inspect: chdf5_inspect_function = { context, isHeader, offset, bytes, count in
+      guard let context else { return -1 }
+      let inspector = Unmanaged<HDF5HeaderInspector>.fromOpaque(context).takeUnretainedValue()
+      let bytes = Array(UnsafeRawBufferPointer(start: bytes, count: count))
+      return inspector.accepts(bytes, isHeader: isHeader, at: offset) ? 0 : -1
+    }
+    let context = Unmanaged.passUnretained(inspector).toOpaque()
     try HDF5Library.check(
-      chdf5_open(file.descriptor, UInt64(file.size), &opened), .corrupt, "libhdf5 cannot open the file",
-      path: file.path)
-    defer { chdf5_close(opened, nil) }
+      chdf5_open(file.descriptor, UInt64(file.size), inspect, context, &opened), .corrupt,
+      "libhdf5 cannot open the file", path: file.path)
+    defer { withExtendedLifetime(inspector) { _ = chdf5_close(opened, nil) } }
     let root = chdf5_root(opened)
     try survey.readMetadata(of: root, as: "")
     try survey.walk(root, group: "", prefix: "", depth: 0)
+    try survey.verifyCount(of: root, group: "")
     try survey.refuseOverlaps()
     survey.restoreOrder()
     return survey
   }
 
-  private init(_ file: InputFile, _ options: StateDict.ReadOptions, _ includingGroups: Bool) {
+  private init(
+    _ file: InputFile, _ inspector: HDF5HeaderInspector, _ options: StateDict.ReadOptions, _ includingGroups: Bool
+  ) {
+    self.inspector = inspector
     path = file.path
     fileSize = file.size
     self.options = options
@@ -164,6 +183,29 @@ struct HDF5Survey: Sendable {
       groups.append(link.name)
       try readMetadata(of: object, as: link.name)
       try walk(object, group: link.name, prefix: "", depth: 1)
+      try verifyCount(of: object, group: link.name)
+    }
+    try verifyCount(of: id, groups.count, "groups", name: HDF5Library.reservedGroup)
+  }
+
+  private func verifyCount(of id: chdf5_id, group: String) throws(StateError) {
+    let found = datasets.count { $0.group == group && $0.checksum != nil }
+    try verifyCount(of: id, found, "tensors", name: group)
+  }
+
+  /// Throws where our own note on a group counts more than what was found.
+  private func verifyCount(of id: chdf5_id, _ found: Int, _ what: String, name: String) throws(StateError) {
+    guard options.verifyingChecksums else { return }
+    var isCounted = false
+    var count: UInt32 = 0
+    try HDF5Library.check(
+      chdf5_read_number(id, HDF5Library.count, &isCounted, &count), .corrupt,
+      "the number of \(what) of \"/\(name)\" cannot be read", path: path)
+    if isCounted, Int(count) != found {
+      throw error(
+        .checksumMismatch,
+        "\"/\(name)\" is damaged: \(count) \(what) were written to it and \(found) are there. Use another copy of the "
+          + "file; if another program replaced them on purpose, read it with verifyingChecksums: false")
     }
   }
 
@@ -209,6 +251,9 @@ struct HDF5Survey: Sendable {
     if let kind {
       throw error(.refused, "\"\(key)\" is \(kind), which is not followed: write the tensor itself", key: key)
     }
+    if inspector.isPartOfAnother(link.address) {
+      throw error(.corrupt, "\"\(key)\" is a part of another object's header", key: key)
+    }
     guard visited.insert(link.address).inserted else {
       throw error(
         .refused, "\"\(key)\" is a second name of an object in the file, or leads back to its own group", key: key)
@@ -242,7 +287,7 @@ struct HDF5Survey: Sendable {
     }
     var description = chdf5_dataset()
     try HDF5Library.check(
-      chdf5_describe_dataset(id, HDF5Library.note, &description), .corrupt,
+      chdf5_describe_dataset(id, HDF5Library.note, options.allowingFilters, &description), .corrupt,
       "\"\(key)\" cannot be described", key: key, path: path)
     try refuseUnsafe(description, key)
     guard let dtype = DataType(description.type) else {
@@ -261,7 +306,9 @@ struct HDF5Survey: Sendable {
         position: description.has_note ? description.position : nil,
         checksum: description.has_note ? description.checksum : nil,
         source: isDirect
-          ? .contiguous(offset: Int(description.offset)) : .read(try read(id, dtype, shape, key))))
+          // Of an empty tensor nobody has checked where it says it lies.
+          ? .contiguous(offset: byteCount == 0 ? 0 : Int(description.offset))
+          : .read(try read(id, dtype, shape, key))))
   }
 
   private func refuseUnsafe(_ d: chdf5_dataset, _ key: String) throws(StateError) {

@@ -2,6 +2,8 @@
 ///
 /// Layout: HDF5 File Format Specification, "Disk Format: Level 0A - Format Signature and Superblock".
 struct HDF5Superblock {
+  /// Where it is, from which the file's addresses count.
+  let start: Int
   /// The size the file should have, nil where the superblock is of a form that is left to libhdf5.
   let promisedSize: UInt64?
 
@@ -19,6 +21,7 @@ struct HDF5Superblock {
   }
 
   private init(_ bytes: [UInt8], start: Int) {
+    self.start = start
     let version = bytes.count > 8 ? bytes[8] : 255
     let (sizeOfOffsets, end): (Int, Int) =
       switch version {

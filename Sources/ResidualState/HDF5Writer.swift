@@ -5,7 +5,8 @@ import Foundation
 /// Writes HDF5 files as h5py's `create_dataset` makes them: contiguous, little-endian, no filters, no times.
 ///
 /// libhdf5 writes the structures and reserves each tensor's bytes; the bytes themselves are then written straight to
-/// their offsets. A note on each tensor keeps its place and checksum.
+/// their offsets. A note on each tensor keeps its place and checksum, one on each group its number of tensors: damage can
+/// neither change nor drop a tensor unnoticed.
 enum HDF5Writer {
   /// Writes the file; `nesting` puts the state dict's tensors in groups by the dots in their keys.
   static func write(
@@ -160,16 +161,19 @@ struct HDF5Layout: Sendable {
     _ path: String
   ) throws(StateError) {
     try writeMetadata(archive.stateDict.metadata, to: root, path)
+    try writeCount(archive.stateDict.count, to: root, path)
     var groups: [String: chdf5_id] = ["": root]
     defer { for (name, id) in groups where !name.isEmpty { chdf5_close_object(id) } }
     if !archive.groups.isEmpty {
       let reserved = try makeGroup(HDF5Library.reservedGroup, in: root, path)
       defer { chdf5_close_object(reserved) }
       try writeMetadata([HDF5Library.formatAttribute: HDF5Library.format], to: reserved, path)
+      try writeCount(archive.groups.count, to: reserved, path)
       for (name, stateDict) in archive.groups {
         let group = try makeGroup(name, in: reserved, path)
         groups[name] = group
         try writeMetadata(stateDict.metadata, to: group, path)
+        try writeCount(stateDict.count, to: group, path)
       }
     }
     var nested: [String: chdf5_id] = [:]
@@ -210,6 +214,13 @@ struct HDF5Layout: Sendable {
     try HDF5Library.check(
       chdf5_create_group(parent, name, &group), .writeFailed, "the group \"\(name)\" cannot be written", path: path)
     return group
+  }
+
+  /// Writes how many tensors, or in the reserved group how many groups, are to follow.
+  private func writeCount(_ count: Int, to id: chdf5_id, _ path: String) throws(StateError) {
+    try HDF5Library.check(
+      chdf5_write_number(id, HDF5Library.count, UInt32(count)), .writeFailed,
+      "the number of tensors cannot be written", path: path)
   }
 
   /// Writes strings in the order of their names, so that the same metadata gives the same bytes.

@@ -5,10 +5,11 @@ extension StateDict {
     ///
     /// They are refused otherwise: a small file can then claim a thousand times its size.
     public var allowingFilters: Bool
-    /// Whether the checksums in our own HDF5 files are compared.
+    /// Whether the checksums in our own HDF5 and safetensors files are compared, for which they are read from end to end.
     public var verifyingChecksums: Bool
 
-    /// Whether safetensors files are mapped into memory, so that a tensor is read when it is first looked at.
+    /// Whether safetensors files are mapped into memory, so that a tensor is read when it is first looked at (or when
+    /// its checksum is compared).
     ///
     /// A mapped file may be replaced or removed while its tensors are in use, but not shortened in place: the system
     /// then ends the process. Files that others write to in place are better read at once.
@@ -30,7 +31,8 @@ extension StateDict {
     let file = try InputFile(path)
     switch try FileFormat.detect(file) {
     case .hdf5: self = try HDF5Reader.read(file, options: options, includingGroups: false).stateDict
-    case .safetensors: self = try SafetensorsFile.read(file, isMapped: options.mapping)
+    case .safetensors:
+      self = try SafetensorsFile.read(file, isMapped: options.mapping, isVerified: options.verifyingChecksums)
     case .pytorch: self = try PyTorchFile.readStateDict(file)
     case .npz: self = try NPZFile.read(file)
     }

@@ -80,9 +80,11 @@ public struct CheckpointStore: Sendable {
 
   /// Gives the newest file another name, in one step.
   private func link(to name: String) throws {
-    let temporary = "\(name).\(UUID().uuidString).tmp"
+    // One name for all: what a killed process left behind goes with the next save.
+    let temporary = "\(path).link-tmp"
     let manager = FileManager.default
     do {
+      if manager.fileExists(atPath: temporary) { try manager.removeItem(atPath: temporary) }
       do {
         try manager.linkItem(atPath: path, toPath: temporary)
       } catch {

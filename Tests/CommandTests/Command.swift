@@ -46,7 +46,7 @@ struct Command {
   }
 
   /// It lies beside the test bundle.
-  private static func executable() throws -> URL {
+  static func executable() throws -> URL {
     let bundles = [Bundle.main] + Bundle.allBundles
     let folders = bundles.flatMap { [$0.bundleURL, $0.bundleURL.deletingLastPathComponent()] }
     let candidates = folders.map { $0.appending(path: "resnet") }

@@ -41,7 +41,9 @@ import Testing
   @Test func protectedFilesAndFoldersAreRefused() throws {
     try AtomicFile.write([1], to: folder.file("a"))
     #expect(chmod(folder.file("a"), 0o444) == 0)
-    #expect(stateError { try AtomicFile.write([2], to: folder.file("a")) }?.message.contains("write-protected") == true)
+    let protected = stateError { try AtomicFile.write([2], to: folder.file("a")) }
+    #expect(protected?.message.contains("write-protected") == true)
+    #expect(protected?.cause == "Permission denied")
     #expect(try folder.bytes(of: "a") == [1])
     #expect(stateError { try AtomicFile.write([2], to: folder.path) }?.message.contains("this is a folder") == true)
     let nowhere = stateError { try AtomicFile.write([2], to: folder.file("no/such/folder")) }

@@ -51,7 +51,7 @@ import Testing
   }
 
   /// Headers that are not NumPy's, each in front of 8 bytes.
-  private static let attacks: [(header: String, code: StateError.Code)] = [
+  static let attacks: [(header: String, code: StateError.Code)] = [
     ("{'descr': '<f4', 'fortran_order': False, 'shape': (3,), }", .corrupt),
     ("{'descr': '<f4', 'fortran_order': False, 'shape': (4611686018427387904, 4), }", .corrupt),
     ("{'descr': '<f4', 'fortran_order': False, 'shape': (9223372036854775808,), }", .corrupt),

@@ -69,7 +69,7 @@ import Testing
   }
 
   /// Headers that contradict themselves or the 8 bytes behind them.
-  private static let attacks: [(header: String, code: StateError.Code)] = [
+  static let attacks: [(header: String, code: StateError.Code)] = [
     ("{\(entry("a", "F32", "2", "0,8")),\(entry("a", "F32", "2", "0,8"))}", .corrupt),  // a key twice
     ("{\(entry("a", "F32", "2", "0,8")),\(entry("b", "F32", "2", "0,8"))}", .corrupt),  // overlap
     ("{\(entry("a", "F32", "1", "0,4")),\(entry("b", "U8", "3", "5,8"))}", .corrupt),  // hole

@@ -30,8 +30,14 @@ const char *chdf5_error(void);
 // The library's version: 1.10.8 is 1010008.
 unsigned chdf5_version(void);
 
-// Opens a file of `size` bytes for reading through `descriptor`, which stays the caller's.
-int chdf5_open(int descriptor, uint64_t size, chdf5_file **file);
+// Looks at bytes of the file that libhdf5 takes for an object header or a part of one, or else for a part of an index or a
+// heap; returns 0 if it may have them.
+typedef int (*chdf5_inspect_function)(
+  void *context, bool is_header, uint64_t offset, const void *bytes, size_t count);
+
+// Opens a file of `size` bytes for reading through `descriptor`, which stays the caller's. `context` must live as long.
+int chdf5_open(
+  int descriptor, uint64_t size, chdf5_inspect_function inspect, void *context, chdf5_file **file);
 
 // Writes `count` bytes at `offset`; returns 0 or errno.
 typedef int (*chdf5_write_function)(void *context, uint64_t offset, const void *bytes, size_t count);
@@ -108,9 +114,10 @@ typedef struct {
   uint32_t checksum;        // and its bytes' checksum
 } chdf5_dataset;
 
-// Describes a dataset without reading its elements; of a virtual one no more than its layout. Our own note is an
-// attribute: position and checksum, as uint32.
-int chdf5_describe_dataset(chdf5_id dataset, const char *note, chdf5_dataset *description);
+// Describes a dataset without reading its elements; of a virtual one no more than its layout, and of a chunked one what is
+// stored only if `visits_chunks`. Our own note is an attribute: position and checksum, as uint32.
+int chdf5_describe_dataset(
+  chdf5_id dataset, const char *note, bool visits_chunks, chdf5_dataset *description);
 
 // Reads a dataset's elements as the file has them, in its byte order. `count` is the buffer's size and must be exact.
 int chdf5_read_dataset(chdf5_id dataset, void *bytes, size_t count);
@@ -122,6 +129,9 @@ int chdf5_for_each_string(chdf5_id object, chdf5_attribute_function each, void *
 // Whether the object has an attribute of that name; -1 on failure.
 int chdf5_has_attribute(chdf5_id object, const char *name);
 
+// Reads an attribute that is one uint32; `exists` says whether there is one of that name.
+int chdf5_read_number(chdf5_id object, const char *name, bool *exists, uint32_t *number);
+
 // MARK: Writing
 
 // Creates a group.
@@ -132,6 +142,9 @@ int chdf5_create_group(chdf5_id parent, const char *name, chdf5_id *group);
 int chdf5_create_dataset(
   chdf5_id group, const char *name, chdf5_type type, int rank, const uint64_t *shape, const char *note,
   uint32_t position, uint32_t checksum, uint64_t *offset);
+
+// Gives an object an attribute that is one uint32.
+int chdf5_write_number(chdf5_id object, const char *name, uint32_t number);
 
 // Gives an object an attribute that is one UTF-8 string of a fixed length.
 int chdf5_write_string(chdf5_id object, const char *name, const char *value, size_t length);

@@ -6,9 +6,13 @@ enum SafetensorsFile {
   ///
   /// The header is read once and checked before anything is mapped. The file may be replaced or removed while its
   /// tensors are in use (every save here replaces), but not shortened in place: the system ends a process that looks
-  /// at mapped bytes which are gone. Where that can happen, `isMapped: false` reads everything at once.
-  static func read(_ file: InputFile, isMapped: Bool = true) throws(StateError) -> StateDict {
-    let header = try SafetensorsHeader(file)
+  /// at mapped bytes which are gone. Where that can happen, `isMapped: false` reads everything at once, and so do the
+  /// checksums of a file of ours unless `isVerified` is false.
+  static func read(
+    _ file: InputFile, isMapped: Bool = true, isVerified: Bool = true
+  ) throws(StateError) -> StateDict {
+    var header = try SafetensorsHeader(file)
+    let checksums = try SafetensorsChecksums(takenFrom: &header, path: file.path)
     let storage = try isMapped ? map(file) : FileRanges.read([0..<file.size], of: file).storage
     var stateDict = StateDict()
     stateDict.metadata = header.metadata
@@ -17,12 +21,14 @@ enum SafetensorsFile {
       let tensor = TensorData(dtype: entry.dtype, shape: entry.shape, storage: storage, offset: offset)
       stateDict[entry.key] = offset.isMultiple(of: entry.dtype.byteCount) ? tensor : tensor.copied()
     }
+    if isVerified { try checksums?.verify(stateDict, path: file.path) }
     return stateDict
   }
 
   /// Writes the file, whole or not at all.
   static func write(_ stateDict: StateDict, to path: String) throws(StateError) {
-    let header = try SafetensorsHeader(for: stateDict, path: path)
+    var header = try SafetensorsHeader(for: stateDict, path: path)
+    header.metadata[SafetensorsChecksums.name] = SafetensorsChecksums(of: stateDict).text
     let prefix = try header.encoded(path: path)
     try AtomicFile.write(to: path) { file throws(StateError) in
       try file.write(prefix, at: 0)
