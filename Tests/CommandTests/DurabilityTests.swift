@@ -162,7 +162,7 @@ private struct SavingRun {
     folder = url.deletingLastPathComponent().path
     prefix = ".\(url.lastPathComponent)."
     errors = NSTemporaryDirectory() + "residual-struck-\(UUID().uuidString)"
-    FileManager.default.createFile(atPath: errors, contents: nil)
+    _ = FileManager.default.createFile(atPath: errors, contents: nil)
     process.executableURL = try Command.executable()
     process.arguments = [
       "train", "--data", data, "--resume", checkpoint, "--checkpoint", checkpoint, "--save-every", "1", "--epochs",
