@@ -1,5 +1,6 @@
 #include "conv2d.h"
 
+#include "conv2d_choices.h"
 #include "conv2d_product.h"
 
 size_t rk_conv2d_forward_tasks(const rk_conv2d *shape) {
@@ -26,8 +27,7 @@ void rk_conv2d_backward_input(const rk_conv2d *shape, const float *grad_output, 
 
 bool rk_conv2d_prefers_direct(const rk_conv2d *s) {
   enum { MOST_ROWS = 512, FEWEST_WEIGHTS = 1 << 18 };
-  size_t weights = s->out_channels * s->kernel_height * s->kernel_width * s->in_channels;
-  return s->out_height * s->out_width * s->batch <= MOST_ROWS && weights >= FEWEST_WEIGHTS;
+  return rk_direct_pays(s, MOST_ROWS, FEWEST_WEIGHTS);
 }
 
 size_t rk_conv2d_forward_direct_tasks(const rk_conv2d *shape) {

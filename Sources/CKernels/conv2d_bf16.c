@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "bfloat16.h"
+#include "conv2d_choices.h"
 #include "conv2d_product.h"
 #include "cpu.h"
 #include "microkernel_bf16.h"
@@ -122,8 +123,7 @@ void rk_conv2d_bf16_backward_input(const rk_conv2d *shape, const uint16_t *grad_
 
 bool rk_conv2d_bf16_prefers_direct(const rk_conv2d *s) {
   enum { MOST_ROWS = 1024, FEWEST_WEIGHTS = 1 << 16 };
-  size_t weights = s->out_channels * s->kernel_height * s->kernel_width * s->in_channels;
-  return s->out_height * s->out_width * s->batch <= MOST_ROWS && weights >= FEWEST_WEIGHTS;
+  return rk_direct_pays(s, MOST_ROWS, FEWEST_WEIGHTS);
 }
 
 size_t rk_conv2d_bf16_forward_direct_tasks(const rk_conv2d *shape) {

@@ -5,6 +5,7 @@
 #include <stdatomic.h>
 #include <string.h>
 
+#include "conv2d_choices.h"
 #include "conv2d_windows.h"
 #include "microkernel.h"
 
@@ -16,8 +17,6 @@ enum {
   MOST_TILES = 19,
   TASK_WORK = 1 << 22,
   MOST_TASKS = 16,
-  // Gradients of this many floats go past the caches.
-  STREAMED_FLOATS = 1 << 16,
 };
 
 static size_t minimum(size_t a, size_t b) { return a < b ? a : b; }
@@ -222,9 +221,8 @@ void rk_conv2d_backward_weight(const rk_conv2d *shape, const float *input, const
   t.tile = part.tiles * tile_group / part.tile_groups;
   t.tile_end = part.tiles * (tile_group + 1) / part.tile_groups;
   t.accumulate = accumulate;
-  size_t rows = shape->out_height * shape->out_width * shape->batch;
-  t.streamed = !accumulate && !is_gathered(shape) && rows <= BLOCK_ROWS &&
-               column_count(shape) * shape->out_channels >= STREAMED_FLOATS;
+  size_t rows = rk_output_rows(shape);
+  t.streamed = !is_gathered(shape) && rk_streams_gradient(shape, accumulate, BLOCK_ROWS);
   if (!accumulate && !is_gathered(shape)) clear_unmet_taps(&t, &part, first, end);
   for (t.row = 0; t.row < rows; t.row = t.row_end) {
     t.row_end = minimum(t.row + BLOCK_ROWS, rows);

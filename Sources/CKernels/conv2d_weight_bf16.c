@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "conv2d_bf16.h"
+#include "conv2d_choices.h"
 #include "conv2d_windows.h"
 #include "dispatch.h"
 #include "microkernel_bf16.h"
@@ -17,8 +18,6 @@ enum {
   MOST_CHANNELS = MOST_TILES * RK_BF16_ROWS,
   TASK_WORK = 1 << 22,
   MOST_TASKS = 16,
-  // Gradients of this many floats go past the caches.
-  STREAMED_FLOATS = 1 << 16,
 };
 
 static size_t minimum(size_t a, size_t b) { return a < b ? a : b; }
@@ -165,9 +164,8 @@ void rk_conv2d_bf16_backward_weight(const rk_conv2d *shape, const uint16_t *inpu
   t.tile = part.tiles * tile_group / part.tile_groups;
   t.tile_end = part.tiles * (tile_group + 1) / part.tile_groups;
   t.accumulate = accumulate;
-  size_t rows = shape->out_height * shape->out_width * shape->batch;
-  size_t weights = shape->kernel_height * shape->kernel_width * shape->in_channels * shape->out_channels;
-  t.streamed = !accumulate && rows <= BLOCK_ROWS && weights >= STREAMED_FLOATS;
+  size_t rows = rk_output_rows(shape);
+  t.streamed = rk_streams_gradient(shape, accumulate, BLOCK_ROWS);
   uint64_t state = rk_denormals_flush(true);
   for (t.row = 0; t.row < rows; t.row = t.row_end) {
     t.row_end = minimum(t.row + BLOCK_ROWS, rows);

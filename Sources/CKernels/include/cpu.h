@@ -2,7 +2,6 @@
 #ifndef RESIDUAL_CPU_H
 #define RESIDUAL_CPU_H
 
-#include <sched.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -36,8 +35,5 @@ static inline void rk_spin_pause(void) {
   __asm__ volatile("isb");
 #endif
 }
-
-/// Lets another thread run on this processor.
-static inline void rk_yield_processor(void) { sched_yield(); }
 
 #endif

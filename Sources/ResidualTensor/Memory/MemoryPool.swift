@@ -27,8 +27,9 @@ public enum MemoryPool {
     /// far beyond the peak.
     mutating func makeRoom(for size: Int) {
       let limit = peakInUse + max(peakInUse / 64, 32 << 20)
-      while allocated + size > limit, let largest = free.keys.max(), let block = free[largest]?.popLast() {
-        if free[largest]?.isEmpty == true { free[largest] = nil }
+      while allocated + size > limit, let largest = free.lazy.filter({ !$0.value.isEmpty }).map(\.key).max(),
+        let block = free[largest]?.popLast()
+      {
         allocated -= largest
         releaseMemory(block.pointer, size: largest)
       }
@@ -71,10 +72,7 @@ public enum MemoryPool {
     let reused = state.withLock { state -> Block? in
       state.inUse += size
       state.peakInUse = max(state.peakInUse, state.inUse)
-      if let block = state.free[size]?.popLast() {
-        if state.free[size]?.isEmpty == true { state.free[size] = nil }
-        return block
-      }
+      if let block = state.free[size]?.popLast() { return block }
       state.makeRoom(for: size)
       state.allocated += size
       return nil

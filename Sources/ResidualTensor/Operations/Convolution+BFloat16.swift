@@ -58,24 +58,18 @@ extension Convolution {
     _ input: BFloat16Buffer, weight: Storage, reused: Bool, bias: Storage?, residual: Storage? = nil,
     relu: Bool = false
   ) -> Storage {
-    let output = Storage(uninitialized: outputShape.elementCount)
-    let epilogue = rk_epilogue(
-      bias: bias.map { UnsafePointer($0.pointer) }, residual: residual.map { UnsafePointer($0.pointer) }, relu: relu)
-    withUnsafePointer(to: epilogue) { epilogue in
-      withKernel { shape in
-        if !reused && rk_conv2d_bf16_prefers_direct(shape) {
-          Threads.run(rk_conv2d_bf16_forward_direct_tasks(shape)) {
-            rk_conv2d_bf16_forward_direct(shape, input.pointer, weight.pointer, epilogue, output.pointer, $0)
-          }
-        } else {
-          let panels = packedBFloat16(weight, RK_PACK_FORWARD, keep: reused)
-          Threads.run(rk_conv2d_bf16_forward_tasks(shape)) {
-            rk_conv2d_bf16_forward(shape, input.pointer, panels.pointer, epilogue, output.pointer, $0)
-          }
+    makeOutput(bias: bias, residual: residual, relu: relu) { shape, epilogue, output in
+      if !reused && rk_conv2d_bf16_prefers_direct(shape) {
+        Threads.run(rk_conv2d_bf16_forward_direct_tasks(shape)) {
+          rk_conv2d_bf16_forward_direct(shape, input.pointer, weight.pointer, epilogue, output, $0)
+        }
+      } else {
+        let panels = packedBFloat16(weight, RK_PACK_FORWARD, keep: reused)
+        Threads.run(rk_conv2d_bf16_forward_tasks(shape)) {
+          rk_conv2d_bf16_forward(shape, input.pointer, panels.pointer, epilogue, output, $0)
         }
       }
     }
-    return output
   }
 
   private func backwardInput(

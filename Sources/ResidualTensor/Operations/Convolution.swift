@@ -88,23 +88,29 @@ struct Convolution {
   func forward(
     _ input: Storage, weight: Storage, reused: Bool, bias: Storage?, residual: Storage? = nil, relu: Bool = false
   ) -> Storage {
-    let output = Storage(uninitialized: outputShape.elementCount)
-    let epilogue = rk_epilogue(
-      bias: bias.map { UnsafePointer($0.pointer) }, residual: residual.map { UnsafePointer($0.pointer) }, relu: relu)
-    withUnsafePointer(to: epilogue) { epilogue in
-      withKernel { shape in
-        if !reused && rk_conv2d_prefers_direct(shape) {
-          Threads.run(rk_conv2d_forward_direct_tasks(shape)) {
-            rk_conv2d_forward_direct(shape, input.pointer, weight.pointer, epilogue, output.pointer, $0)
-          }
-        } else {
-          let panels = packed(weight, RK_PACK_FORWARD, keep: reused)
-          Threads.run(rk_conv2d_forward_tasks(shape)) {
-            rk_conv2d_forward(shape, input.pointer, panels.pointer, epilogue, output.pointer, $0)
-          }
+    makeOutput(bias: bias, residual: residual, relu: relu) { shape, epilogue, output in
+      if !reused && rk_conv2d_prefers_direct(shape) {
+        Threads.run(rk_conv2d_forward_direct_tasks(shape)) {
+          rk_conv2d_forward_direct(shape, input.pointer, weight.pointer, epilogue, output, $0)
+        }
+      } else {
+        let panels = packed(weight, RK_PACK_FORWARD, keep: reused)
+        Threads.run(rk_conv2d_forward_tasks(shape)) {
+          rk_conv2d_forward(shape, input.pointer, panels.pointer, epilogue, output, $0)
         }
       }
     }
+  }
+
+  /// The output, written by `body`, which is told what to do as each sum is complete.
+  func makeOutput(
+    bias: Storage?, residual: Storage?, relu: Bool,
+    _ body: (UnsafePointer<rk_conv2d>, UnsafePointer<rk_epilogue>, UnsafeMutablePointer<Float>) -> Void
+  ) -> Storage {
+    let output = Storage(uninitialized: outputShape.elementCount)
+    let epilogue = rk_epilogue(
+      bias: bias.map { UnsafePointer($0.pointer) }, residual: residual.map { UnsafePointer($0.pointer) }, relu: relu)
+    withUnsafePointer(to: epilogue) { epilogue in withKernel { body($0, epilogue, output.pointer) } }
     return output
   }
 

@@ -138,7 +138,7 @@ private final class Job: Sendable {
     var looks = 0
     while inside.load(ordering: .acquiring) > 0 {
       looks += 1
-      looks < patience ? rk_spin_pause() : rk_yield_processor()
+      if looks < patience { rk_spin_pause() } else { sched_yield() }
     }
   }
 }
