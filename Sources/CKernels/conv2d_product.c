@@ -30,6 +30,7 @@ typedef struct {
   rk_stretch stretches[BLOCK_TAPS];
   size_t taps, depth;
   size_t source_depth;  // `depth` without padding
+  size_t panel_stride;  // floats between two packed panels
 } block;
 
 typedef struct {
@@ -73,6 +74,7 @@ static void multiply_tile(const task *t, const rk_rectangle *r, const block *b, 
       .a = t->source + source_rows[0],
       .a_stride = r->stride * (ptrdiff_t)p->depth,
       .b_stride = RK_PANEL,
+      .b_panel = (ptrdiff_t)b->panel_stride,
       .c_rows = result_rows,
       .accumulate = t->accumulate || !first,
   };
@@ -88,10 +90,10 @@ static void multiply_tile(const task *t, const rk_rectangle *r, const block *b, 
     tile.a_stride = (ptrdiff_t)(b->taps * b->depth);
   }
 
-  for (size_t panel = t->panel; panel < t->panel_end; panel++) {
+  for (size_t panel = t->panel; panel < t->panel_end; panel += p->tile_panels) {
     size_t column = panel * RK_PANEL;
-    tile.columns = minimum(p->columns - column, RK_PANEL);
-    tile.b = t->packed + (panel - t->first_packed) * t->box.height * t->box.width * padded_depth(p) * RK_PANEL;
+    tile.columns = minimum(minimum(p->columns - column, (t->panel_end - panel) * RK_PANEL), p->tile_panels * RK_PANEL);
+    tile.b = t->packed + (panel - t->first_packed) * b->panel_stride;
     tile.c = t->result + column;
     if (last && t->epilogue != NULL) {
       tile.bias = t->epilogue->bias != NULL ? t->epilogue->bias + column : NULL;
@@ -102,6 +104,14 @@ static void multiply_tile(const task *t, const rk_rectangle *r, const block *b, 
   }
 }
 
+// Packs the taps of the block for all panels of the task, one panel after the other.
+static void pack_tap(const task *t, size_t tap, size_t channel, const block *b, const rk_stretch *stretch) {
+  for (size_t panel = t->panel; panel < t->panel_end; panel++) {
+    float *out = t->scratch + stretch->b + (panel - t->panel) * b->panel_stride;
+    t->product->pack(t->product, t->weight, panel, tap, channel, b->depth, out);
+  }
+}
+
 // Describes taps [tap, tap_end) of the rectangle and source channels [channel, channel_end).
 static void fill_block(const task *t, const rk_rectangle *r, size_t tap, size_t tap_end, size_t channel,
                        size_t channel_end, block *b) {
@@ -109,6 +119,7 @@ static void fill_block(const task *t, const rk_rectangle *r, size_t tap, size_t 
   b->taps = tap_end - tap;
   b->depth = channel_end - channel;
   b->source_depth = minimum(channel_end, p->depth) - channel;
+  b->panel_stride = RK_PANEL * (t->weight != NULL ? b->taps * b->depth : t->box.height * t->box.width * padded_depth(p));
   for (size_t s = 0; s < b->taps; s++) {
     size_t i = (tap + s) / r->width.taps, j = (tap + s) % r->width.taps;
     ptrdiff_t position = (ptrdiff_t)i * r->height.source_tap_step * (ptrdiff_t)p->width.source +
@@ -122,7 +133,7 @@ static void fill_block(const task *t, const rk_rectangle *r, size_t tap, size_t 
     };
     if (t->weight != NULL) {
       b->stretches[s].b = (ptrdiff_t)(s * b->depth * RK_PANEL);
-      p->pack(p, t->weight, t->panel, kh * p->width.kernel + kw, channel, b->depth, t->scratch + b->stretches[s].b);
+      pack_tap(t, kh * p->width.kernel + kw, channel, b, &b->stretches[s]);
     }
   }
 }
@@ -161,8 +172,8 @@ static task task_of(const rk_product *product, const rk_partition *part, size_t 
   size_t group = number % part->groups;
   return (task){
       .product = product,
-      .panel = part->panels * group / part->groups,
-      .panel_end = part->panels * (group + 1) / part->groups,
+      .panel = part->units * group / part->groups * product->tile_panels,
+      .panel_end = minimum(part->units * (group + 1) / part->groups * product->tile_panels, part->panels),
       .box = {0, 0, product->height.kernel, product->width.kernel},
   };
 }
@@ -246,8 +257,8 @@ void rk_product_run_direct(const rk_product *product, void (*by_rows)(const rk_t
   // Too much for the scratch: every block of the sum is packed when it is needed.
   t.weight = weight;
   t.scratch = scratch;
-  for (size_t end = t.panel_end; t.panel < end; t.panel++) {
-    t.panel_end = t.panel + 1;
+  for (size_t end = t.panel_end; t.panel < end; t.panel = t.panel_end) {
+    t.panel_end = minimum(t.panel + product->tile_panels, end);
     t.first_packed = t.panel;
     multiply_chunk(&t, &part, number / part.groups);
   }

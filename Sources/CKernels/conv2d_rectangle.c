@@ -7,9 +7,12 @@ enum {
   SHORTEST_RUN = 8,
   // Packed weights that a task goes through for every tile of rows.
   GROUP_FLOATS = 192 * 1024,
-  // Multiply-adds worth a task of their own, and how many tasks are plenty.
+  // Half of an L2 cache.
+  CACHE_FLOATS = 256 * 1024,
+  // Multiply-adds worth a task of their own, how many tasks are plenty and how many enough.
   TASK_WORK = 1 << 20,
   MOST_TASKS = 64,
+  FEWEST_TASKS = 16,
   MOST_DIRECT_TASKS = 16,
   // With this many groups of panels rows stay together, or every task of a group would pack the same panels.
   ENOUGH_GROUPS = 8,
@@ -27,6 +30,7 @@ rk_product rk_product_of(const rk_conv2d *s, bool gradient) {
       .depth = gradient ? s->out_channels : s->in_channels,
       .columns = gradient ? s->in_channels : s->out_channels,
       .tile_rows = RK_TILE_ROWS,
+      .tile_panels = RK_TILE_COLUMNS / RK_PANEL,
       .depth_multiple = 1,
       .pack = rk_pack_matrix,
   };
@@ -100,10 +104,17 @@ rk_partition rk_partition_of(const rk_product *p) {
     part.cost += rk_rectangle_cost(&r);
     tiles += r.tiles;
   }
-  size_t panel_floats = p->height.kernel * p->width.kernel * p->depth * RK_PANEL;
+  part.units = divide_up(part.panels, p->tile_panels);
+  size_t unit_floats = p->height.kernel * p->width.kernel * p->depth * RK_PANEL * p->tile_panels;
   size_t work = part.cost * p->tile_rows * p->depth * part.panels * RK_PANEL;
   size_t tasks = minimum(maximum(work / TASK_WORK, 1), MOST_TASKS);
-  part.groups = divide_up(part.panels, maximum(minimum(GROUP_FLOATS / panel_floats, part.panels), 1));
+  part.groups = divide_up(part.units, maximum(minimum(GROUP_FLOATS / unit_floats, part.units), 1));
+  size_t source_floats = p->height.source * p->width.source * p->batch * p->depth;
+  if (source_floats <= CACHE_FLOATS && unit_floats * part.units > 2 * CACHE_FLOATS) {
+    // The weight comes from far away, the source does not: rows stay together, and no task fetches a panel again.
+    part.groups = maximum(part.groups, minimum(part.units, tasks));
+    tasks = minimum(tasks, FEWEST_TASKS);
+  }
   part.chunks = maximum(minimum(divide_up(tasks, part.groups), tiles), 1);
   return part;
 }
@@ -111,7 +122,8 @@ rk_partition rk_partition_of(const rk_product *p) {
 rk_partition rk_direct_partition_of(const rk_product *p, size_t panel_floats, size_t room) {
   rk_partition part = rk_partition_of(p);
   size_t tasks = minimum(part.chunks * part.groups, MOST_DIRECT_TASKS);
-  part.groups = maximum(minimum(tasks, part.panels), divide_up(part.panels, maximum(room / panel_floats, 1)));
+  size_t units_at_once = maximum(room / (panel_floats * p->tile_panels), 1);
+  part.groups = maximum(minimum(tasks, part.units), divide_up(part.units, units_at_once));
   part.chunks = part.groups >= ENOUGH_GROUPS ? 1 : divide_up(tasks, part.groups);
   return part;
 }

@@ -18,7 +18,7 @@ struct rk_product {
   size_t batch;
   size_t depth;    // source channels
   size_t columns;  // result channels
-  size_t tile_rows;
+  size_t tile_rows, tile_panels;  // what the microkernel takes at once
   size_t depth_multiple;  // source rows are read in place only if `depth` is a multiple of it
   rk_pack_function *pack;
 };
@@ -42,9 +42,10 @@ bool rk_next_rectangle(const rk_product *product, rk_rectangle *rectangle);
 void rk_locate_rows(const rk_product *product, const rk_rectangle *rectangle, size_t row, size_t count,
                     ptrdiff_t *source, size_t *result);
 
-/// How the work is cut into tasks: `chunks` of tiles of about equal cost times `groups` of panels.
+/// How the work is cut into tasks: `chunks` of tiles of about equal cost times `groups` of units, which are the panels
+/// that the microkernel takes at once.
 typedef struct {
-  size_t cost, panels, chunks, groups;
+  size_t cost, panels, units, chunks, groups;
 } rk_partition;
 
 /// For weights packed beforehand.

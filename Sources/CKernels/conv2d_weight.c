@@ -11,10 +11,12 @@
 
 enum {
   BLOCK_ROWS = 256,
+  // Rows of this many channels fall into so few sets of the L2 cache that half a block fills them.
+  MANY_CHANNELS = 2048,
   // Vectors of B are read in place only as a whole.
   WHOLE_COLUMNS = 16,
   // A task has at most this many tiles of output channels, and not fewer than half of it for want of tasks.
-  MOST_TILES = 19,
+  MOST_TILES = 22,
   TASK_WORK = 1 << 22,
   MOST_TASKS = 16,
 };
@@ -29,22 +31,26 @@ static size_t column_count(const rk_conv2d *s) { return tap_count(s) * s->in_cha
 // gathered, padding included.
 static bool is_gathered(const rk_conv2d *s) { return s->in_channels < WHOLE_COLUMNS && tap_count(s) > 1; }
 
-// The result has `units` of at most 32 columns (each a tap and a panel of input channels, or a panel of gathered
-// columns) and `tiles` of at most 14 output channels; a task is one group of either.
+// Columns of a unit: a whole tile, or what is gathered at a time.
+static size_t unit_columns(const rk_conv2d *s) { return is_gathered(s) ? RK_PANEL : RK_TILE_COLUMNS; }
+
+// The result has `units` of columns (each a tap and a panel of input channels, or a panel of gathered columns) and `tiles`
+// of output channels; a task is one group of either.
 typedef struct {
   size_t panels, units, tiles, unit_groups, tile_groups;
 } partition;
 
 static partition partition_of(const rk_conv2d *s) {
   partition part = {.tiles = divide_up(s->out_channels, RK_TILE_ROWS)};
-  part.panels = divide_up(is_gathered(s) ? column_count(s) : s->in_channels, RK_PANEL);
+  part.panels = divide_up(is_gathered(s) ? column_count(s) : s->in_channels, unit_columns(s));
   part.units = is_gathered(s) ? part.panels : part.panels * tap_count(s);
-  size_t work = s->out_height * s->out_width * s->batch * part.units * RK_PANEL * s->out_channels;
+  size_t work = s->out_height * s->out_width * s->batch * part.units * unit_columns(s) * s->out_channels;
   size_t tasks = minimum(maximum(work / TASK_WORK, 1), MOST_TASKS);
   part.tile_groups = divide_up(part.tiles, MOST_TILES);
   part.unit_groups = minimum(divide_up(tasks, part.tile_groups), part.units);
   if (part.unit_groups * part.tile_groups < tasks) {
     part.tile_groups = minimum(divide_up(tasks, part.unit_groups), divide_up(part.tiles, MOST_TILES / 2 + 1));
+    if (part.units == 1 && part.tiles > 1) part.tile_groups = maximum(part.tile_groups, 2);
   }
   return part;
 }
@@ -52,6 +58,12 @@ static partition partition_of(const rk_conv2d *s) {
 size_t rk_conv2d_backward_weight_tasks(const rk_conv2d *shape) {
   partition part = partition_of(shape);
   return part.unit_groups * part.tile_groups;
+}
+
+// Blocks are of nearly equal size.
+static size_t block_rows(const rk_conv2d *s) {
+  size_t most = maximum(s->in_channels, s->out_channels) < MANY_CHANNELS ? BLOCK_ROWS : BLOCK_ROWS / 2;
+  return divide_up(rk_output_rows(s), divide_up(rk_output_rows(s), most));
 }
 
 typedef struct {
@@ -64,14 +76,14 @@ typedef struct {
   size_t row, row_end;  // the block of output rows
   size_t stretch_count;
   rk_stretch stretches[BLOCK_ROWS];
-  _Alignas(64) float packed[BLOCK_ROWS * RK_PANEL];
+  _Alignas(64) float packed[BLOCK_ROWS * RK_TILE_COLUMNS];
 } task;
 
 static size_t tile_channel(const task *t, size_t tile) { return t->shape->out_channels * tile / t->tile_count; }
 
 // The product of a tile of output channels with `columns` columns of B; rows of C are `c_stride` apart.
-static void multiply_tile(const task *t, size_t k, const float *b, size_t b_stride, size_t columns, float *c,
-                          size_t c_stride, bool accumulate) {
+static void multiply_tile(const task *t, size_t k, const float *b, size_t b_stride, size_t b_panel, size_t columns,
+                          float *c, size_t c_stride, bool accumulate) {
   size_t channel = tile_channel(t, k), rows = tile_channel(t, k + 1) - channel, c_rows[RK_TILE_ROWS];
   for (size_t r = 0; r < rows; r++) c_rows[r] = r * c_stride;
   rk_tile tile = {
@@ -83,6 +95,7 @@ static void multiply_tile(const task *t, size_t k, const float *b, size_t b_stri
       .a_stride = (ptrdiff_t)t->shape->out_channels,
       .b = b,
       .b_stride = (ptrdiff_t)b_stride,
+      .b_panel = (ptrdiff_t)b_panel,
       .c = c,
       .c_rows = c_rows,
       .accumulate = accumulate,
@@ -109,29 +122,38 @@ static void find_stretches(task *t, size_t tap) {
   }
 }
 
+// Copies the input rows of the stretches, from `channel` on: a panel of RK_PANEL columns for the whole block, and another.
+static void pack_stretches(task *t, size_t channel, size_t columns) {
+  size_t row = 0, stride = t->shape->in_channels;
+  for (size_t r = 0; r < t->stretch_count; r++) {
+    rk_stretch *stretch = &t->stretches[r];
+    for (size_t c = 0; c < columns; c += RK_PANEL) {
+      t->kernels->copy(t->input + stretch->b + channel + c, stride, minimum(columns - c, RK_PANEL), stretch->depth,
+                       t->packed + c * BLOCK_ROWS + row * RK_PANEL);
+    }
+    stretch->b = (ptrdiff_t)(row * RK_PANEL);
+    row += stretch->depth;
+  }
+}
+
 // One tap and the panel of input channels from `channel` on.
 static void multiply_tap(task *t, size_t tap, size_t channel) {
   const rk_conv2d *s = t->shape;
-  size_t columns = minimum(s->in_channels - channel, RK_PANEL);
+  size_t columns = minimum(s->in_channels - channel, RK_TILE_COLUMNS);
   find_stretches(t, tap);
   if (t->stretch_count == 0) return;
   const float *b = t->input + channel;
-  size_t b_stride = s->in_channels;
+  size_t b_stride = s->in_channels, b_panel = RK_PANEL;
   if (columns % WHOLE_COLUMNS != 0) {
-    size_t row = 0;
-    for (size_t r = 0; r < t->stretch_count; r++) {
-      rk_stretch *stretch = &t->stretches[r];
-      t->kernels->copy(b + stretch->b, s->in_channels, columns, stretch->depth, t->packed + row * RK_PANEL);
-      stretch->b = (ptrdiff_t)(row * RK_PANEL);
-      row += stretch->depth;
-    }
+    pack_stretches(t, channel, columns);
     b = t->packed;
     b_stride = RK_PANEL;
+    b_panel = BLOCK_ROWS * RK_PANEL;
   }
   rk_area area = rk_tap_area(s, tap);
   bool begun = (area.top * s->out_width + area.left) * s->batch < t->row;
   for (size_t k = t->tile; k < t->tile_end; k++) {
-    multiply_tile(t, k, b, b_stride, columns, gradient_at(t, tap, tile_channel(t, k), channel), s->in_channels,
+    multiply_tile(t, k, b, b_stride, b_panel, columns, gradient_at(t, tap, tile_channel(t, k), channel), s->in_channels,
                   t->accumulate || begun);
   }
 }
@@ -169,7 +191,7 @@ static void scatter(const task *t, size_t k, size_t column, size_t columns, floa
 static void multiply_gathered(task *t, size_t column) {
   const rk_conv2d *s = t->shape;
   size_t columns = minimum(column_count(s) - column, RK_PANEL);
-  memset(t->packed, 0, sizeof t->packed);
+  memset(t->packed, 0, (t->row_end - t->row) * RK_PANEL * sizeof(float));
   for (size_t c = column, next; c < column + columns; c = next) {
     size_t tap = c / s->in_channels;
     next = minimum((tap + 1) * s->in_channels, column + columns);
@@ -184,7 +206,7 @@ static void multiply_gathered(task *t, size_t column) {
   t->stretch_count = 1;
   for (size_t k = t->tile; k < t->tile_end; k++) {
     float tile[RK_TILE_ROWS][RK_PANEL];
-    multiply_tile(t, k, t->packed, RK_PANEL, columns, tile[0], RK_PANEL, false);
+    multiply_tile(t, k, t->packed, RK_PANEL, 0, columns, tile[0], RK_PANEL, false);
     scatter(t, k, column, columns, tile, t->accumulate || t->row > 0);
   }
 }
@@ -197,7 +219,8 @@ static void clear_unmet_taps(const task *t, const partition *part, size_t first,
     size_t tap = unit / part->panels, panel = unit % part->panels;
     next = minimum((tap + 1) * part->panels, end);
     if (!rk_area_is_empty(rk_tap_area(s, tap))) continue;
-    size_t channel = panel * RK_PANEL, columns = minimum((panel + next - unit) * RK_PANEL, s->in_channels) - channel;
+    size_t channel = panel * RK_TILE_COLUMNS;
+    size_t columns = minimum((panel + next - unit) * RK_TILE_COLUMNS, s->in_channels) - channel;
     if (columns == s->in_channels) {
       memset(gradient_at(t, tap, top, 0), 0, (bottom - top) * columns * sizeof(float));
       continue;
@@ -221,13 +244,13 @@ void rk_conv2d_backward_weight(const rk_conv2d *shape, const float *input, const
   t.tile = part.tiles * tile_group / part.tile_groups;
   t.tile_end = part.tiles * (tile_group + 1) / part.tile_groups;
   t.accumulate = accumulate;
-  size_t rows = rk_output_rows(shape);
-  t.streamed = !is_gathered(shape) && rk_streams_gradient(shape, accumulate, BLOCK_ROWS);
+  size_t rows = rk_output_rows(shape), block = block_rows(shape);
+  t.streamed = !is_gathered(shape) && rk_streams_gradient(shape, accumulate, block);
   if (!accumulate && !is_gathered(shape)) clear_unmet_taps(&t, &part, first, end);
   for (t.row = 0; t.row < rows; t.row = t.row_end) {
-    t.row_end = minimum(t.row + BLOCK_ROWS, rows);
+    t.row_end = minimum(t.row + block, rows);
     for (size_t unit = first; unit < end; unit++) {
-      size_t column = unit % part.panels * RK_PANEL;
+      size_t column = unit % part.panels * unit_columns(shape);
       is_gathered(shape) ? multiply_gathered(&t, column) : multiply_tap(&t, unit / part.panels, column);
     }
   }

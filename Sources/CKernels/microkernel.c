@@ -21,7 +21,7 @@ const rk_microkernels *rk_microkernels_current(void) {
   }
 }
 
-void rk_store_row_portable(const rk_tile *tile, size_t row, const float sum[RK_PANEL]) {
+void rk_store_row_portable(const rk_tile *tile, size_t row, const float *sum) {
   for (size_t c = 0; c < tile->columns; c++) {
     size_t at = tile->c_rows[row] + c;
     float x = sum[c];
@@ -35,13 +35,15 @@ void rk_store_row_portable(const rk_tile *tile, size_t row, const float sum[RK_P
 // One row of the tile: A(row, k) = a[k * a_step]. As in microkernel_template.h, no sum runs over more than LONGEST_SUM
 // products before it is added to the total.
 static void multiply_row(const rk_tile *tile, size_t row, const float *first_a, ptrdiff_t a_step) {
-  enum { LONGEST_SUM = 64 };
-  float total[RK_PANEL] = {0}, sum[RK_PANEL] = {0};
-  size_t columns = tile->columns <= RK_PANEL / 2 ? RK_PANEL / 2 : RK_PANEL, left = LONGEST_SUM;
+  enum { LONGEST_SUM = 64, READABLE = 16 };
+  float total[RK_TILE_COLUMNS] = {0}, sum[RK_TILE_COLUMNS] = {0};
+  size_t columns = (tile->columns + READABLE - 1) / READABLE * READABLE, left = LONGEST_SUM;
   for (size_t s = 0; s < tile->stretch_count; s++) {
     const float *a = first_a + tile->stretches[s].a, *b = tile->b + tile->stretches[s].b;
     for (size_t k = 0; k < tile->stretches[s].depth; k++, a += a_step, b += tile->b_stride) {
-      for (size_t c = 0; c < columns; c++) sum[c] += *a * b[c];
+      for (size_t c = 0; c < columns; c++) {
+        sum[c] += *a * (c < RK_PANEL ? b[c] : b[tile->b_panel + (ptrdiff_t)(c - RK_PANEL)]);
+      }
       if (--left > 0) continue;
       for (size_t c = 0; c < columns; c++) total[c] += sum[c];
       memset(sum, 0, sizeof sum);

@@ -1,11 +1,13 @@
-// The innermost products of a convolution: a tile of at most 14 x 32 results, held in registers while a sum runs.
+// The innermost products of a convolution: a tile of at most 12 x 64 results, parts of which are held in registers while
+// a sum runs.
 #ifndef RESIDUAL_MICROKERNEL_H
 #define RESIDUAL_MICROKERNEL_H
 
 #include <stdbool.h>
 #include <stddef.h>
 
-enum { RK_TILE_ROWS = 14, RK_PANEL = 32 };
+/// Packed weights are panels of RK_PANEL columns; a tile covers up to two of them.
+enum { RK_TILE_ROWS = 12, RK_PANEL = 32, RK_TILE_COLUMNS = 2 * RK_PANEL };
 
 /// A stretch of the sum: `depth` steps that start at offset `a` from the tile's A and at `b` from its B.
 typedef struct {
@@ -15,13 +17,15 @@ typedef struct {
 
 /// C(r, c) = sum over all steps k of all stretches of A(r, k) * B(k, c), then what the last four fields say.
 typedef struct {
-  size_t rows, columns;  // 1...RK_TILE_ROWS, 1...RK_PANEL
+  size_t rows, columns;  // 1...RK_TILE_ROWS, 1...RK_TILE_COLUMNS
   const rk_stretch *stretches;
   size_t stretch_count;
   const float *a;  // by_rows: A(r, k) = a[r * a_stride + k]; by_columns: A(r, k) = a[k * a_stride + r]
   ptrdiff_t a_stride;
-  const float *b;  // B(k, c) = b[k * b_stride + c]; `columns` rounded up to a multiple of 16 can be read
-  ptrdiff_t b_stride;
+  // B(k, c) = b[k * b_stride + c] for c < RK_PANEL, the rest from b[b_panel] on; `columns` rounded up to a multiple of
+  // 16 can be read. by_rows: b_stride is RK_PANEL.
+  const float *b;
+  ptrdiff_t b_stride, b_panel;
   float *c;  // C(r, c) = c[c_rows[r] + c]
   const size_t *c_rows;
   bool accumulate;        // add to what C holds
@@ -52,7 +56,7 @@ extern const rk_microkernels rk_microkernels_neon;
 const rk_microkernels *rk_microkernels_current(void);
 
 /// Finishes the sums of row `row` and writes them to C.
-void rk_store_row_portable(const rk_tile *tile, size_t row, const float sum[RK_PANEL]);
+void rk_store_row_portable(const rk_tile *tile, size_t row, const float *sum);
 void rk_transpose_portable(const float *x, size_t stride, size_t columns, size_t depth, float *out);
 void rk_copy_portable(const float *x, size_t stride, size_t columns, size_t depth, float *out);
 

@@ -1,9 +1,9 @@
 // The microkernels of one vector instruction set. The including file defines
 //   TARGET                     attribute that enables the instructions
 //   VECTOR, LANES              vector type and its floats
-//   ROWS, VECTORS              sums held at once: ROWS x VECTORS vectors (they and a row of B must fit the registers)
-//   FOR_EACH_ROWS(visit)       visit(1) ... visit(ROWS)
-//   FOR_EACH_VECTORS(visit, r) visit(r, 1) ... visit(r, VECTORS)
+//   ROWS, VECTORS              limits of the sums held at once
+//   MOST_ROWS(v)               how many rows of v vectors (they, a row of B and one of A must fit the registers)
+//   FOR_EACH_PART(visit)       visit(r, v) for all 1 <= v <= VECTORS and 1 <= r <= MOST_ROWS(v)
 //   ZERO() LOAD(p) STORE(p, x) BROADCAST(p) MULTIPLY_ADD(a, b, sum) ADD(a, b)
 //   MAXIMUM(a, b)              b when either is a NaN
 //   LOAD_PART(p, n) STORE_PART(p, n, x)   the first n lanes, 0 < n <= LANES
@@ -48,6 +48,25 @@ INLINE void fetch_results(const int rows, const int vectors, const rk_tile *tile
   }
 }
 
+// Where vector v of a row of B starts, counted from vector 0, which is at `column` of the tile.
+#define PANEL_OF(v) ((v) * LANES / RK_PANEL)
+#define B_VECTOR(b, v) LOAD((b)[PANEL_OF(v)] + (v) * LANES % RK_PANEL)
+enum { PANELS = (VECTORS * LANES + RK_PANEL - 1) / RK_PANEL };
+
+INLINE void find_b(const rk_tile *tile, size_t column, const float *b[PANELS]) {
+  b[0] = tile->b + (column < RK_PANEL ? (ptrdiff_t)column : tile->b_panel + (ptrdiff_t)(column - RK_PANEL));
+  if (PANELS > 1) b[PANELS - 1] = tile->b + tile->b_panel;
+}
+
+// The rows that the next part of the tile will want at this place, on their way to the L2 cache.
+INLINE void fetch_next_rows(const int rows, const float *const *a, ptrdiff_t stride) {
+  enum { LINE = 64 / sizeof(float) };
+  UNROLL for (int r = 0; r < rows; r++) {
+    const float *next = a[r / 3] + (rows + r % 3) * stride;
+    UNROLL for (int k = 0; k < LONGEST_SUM; k += LINE) __builtin_prefetch(next + k, 0, 2);
+  }
+}
+
 INLINE void multiply_rows(const int rows, const int vectors, const rk_tile *tile, size_t row, size_t column) {
   fetch_results(rows, vectors, tile, row, column);
   VECTOR sum[ROWS][VECTORS];
@@ -55,24 +74,27 @@ INLINE void multiply_rows(const int rows, const int vectors, const rk_tile *tile
   long_sum state;
   state.begun = false;
   state.left = LONGEST_SUM;
-  const ptrdiff_t stride = tile->a_stride, b_stride = tile->b_stride;
-  const float *first_a = tile->a + (ptrdiff_t)row * stride, *first_b = tile->b + column;
+  const ptrdiff_t stride = tile->a_stride;
+  const float *first_a = tile->a + (ptrdiff_t)row * stride, *first_b[PANELS];
+  find_b(tile, column, first_b);
   for (size_t s = 0; s < tile->stretch_count; s++) {
     // Three rows to a pointer: an address is a pointer plus 0, 1 or 2 strides.
-    const float *a[(ROWS + 2) / 3], *b = first_b + tile->stretches[s].b;
+    const float *a[(ROWS + 2) / 3], *b[PANELS];
     UNROLL for (int g = 0; g < (rows + 2) / 3; g++) a[g] = first_a + tile->stretches[s].a + 3 * g * stride;
+    UNROLL for (int p = 0; p < PANELS; p++) b[p] = first_b[p] + tile->stretches[s].b;
     for (size_t depth = tile->stretches[s].depth, steps; depth > 0; depth -= steps) {
       if (state.left == 0) put_away(rows, vectors, &state, sum);
       steps = depth < state.left ? depth : state.left;
       state.left -= steps;
+      if (steps == LONGEST_SUM) fetch_next_rows(rows, a, stride);
       for (size_t k = steps; k > 0; k--) {
         VECTOR y[VECTORS];
-        UNROLL for (int v = 0; v < vectors; v++) y[v] = LOAD(b + v * LANES);
+        UNROLL for (int v = 0; v < vectors; v++) y[v] = B_VECTOR(b, v);
         UNROLL for (int r = 0; r < rows; r++) {
           VECTOR x = BROADCAST(a[r / 3] + r % 3 * stride);
           UNROLL for (int v = 0; v < vectors; v++) sum[r][v] = MULTIPLY_ADD(x, y[v], sum[r][v]);
         }
-        b += b_stride;
+        UNROLL for (int p = 0; p < PANELS; p++) b[p] += RK_PANEL;
         UNROLL for (int g = 0; g < (rows + 2) / 3; g++) {
           a[g]++;
           __asm__("" : "+r"(a[g]));  // else the compiler keeps a pointer, and a spill, for every row
@@ -92,15 +114,18 @@ INLINE void multiply_columns(const int rows, const int vectors, const rk_tile *t
   state.begun = false;
   state.left = LONGEST_SUM;
   const ptrdiff_t a_stride = tile->a_stride, b_stride = tile->b_stride;
+  const float *first_b[PANELS];
+  find_b(tile, column, first_b);
   for (size_t s = 0; s < tile->stretch_count; s++) {
-    const float *a = tile->a + row + tile->stretches[s].a, *b = tile->b + column + tile->stretches[s].b;
+    const float *a = tile->a + row + tile->stretches[s].a, *b[PANELS];
+    UNROLL for (int p = 0; p < PANELS; p++) b[p] = first_b[p] + tile->stretches[s].b;
     for (size_t depth = tile->stretches[s].depth, steps; depth > 0; depth -= steps) {
       if (state.left == 0) put_away(rows, vectors, &state, sum);
       steps = depth < state.left ? depth : state.left;
       state.left -= steps;
       for (size_t k = steps; k > 0; k--) {
         VECTOR y[VECTORS];
-        UNROLL for (int v = 0; v < vectors; v++) y[v] = LOAD(b + v * LANES);
+        UNROLL for (int v = 0; v < vectors; v++) y[v] = B_VECTOR(b, v);
         UNROLL for (int r = 0; r < rows; r++) {
           VECTOR x = BROADCAST(a + r);
           UNROLL for (int v = 0; v < vectors; v++) sum[r][v] = MULTIPLY_ADD(x, y[v], sum[r][v]);
@@ -108,7 +133,7 @@ INLINE void multiply_columns(const int rows, const int vectors, const rk_tile *t
         // The tile that follows this one, on its way to the L2 cache.
         __builtin_prefetch(a + 2 * RK_TILE_ROWS - 1, 0, 2);
         a += a_stride;
-        b += b_stride;
+        UNROLL for (int p = 0; p < PANELS; p++) b[p] += b_stride;
       }
     }
   }
@@ -123,25 +148,23 @@ INLINE void multiply_columns(const int rows, const int vectors, const rk_tile *t
   TARGET static void columns_##r##_##v(const rk_tile *tile, size_t row, size_t column) {                             \
     multiply_columns(r, v, tile, row, column);                                                                       \
   }
-#define DEFINE_ROWS(r) FOR_EACH_VECTORS(DEFINE_FIXED, r)
-FOR_EACH_ROWS(DEFINE_ROWS)
+FOR_EACH_PART(DEFINE_FIXED)
 
 typedef void fixed_tile(const rk_tile *tile, size_t row, size_t column);
-#define BY_ROWS_ENTRY(r, v) rows_##r##_##v,
-#define BY_ROWS_ENTRIES(r) {FOR_EACH_VECTORS(BY_ROWS_ENTRY, r)},
-static fixed_tile *const fixed_by_rows[ROWS][VECTORS] = {FOR_EACH_ROWS(BY_ROWS_ENTRIES)};
-#define BY_COLUMNS_ENTRY(r, v) columns_##r##_##v,
-#define BY_COLUMNS_ENTRIES(r) {FOR_EACH_VECTORS(BY_COLUMNS_ENTRY, r)},
-static fixed_tile *const fixed_by_columns[ROWS][VECTORS] = {FOR_EACH_ROWS(BY_COLUMNS_ENTRIES)};
+#define BY_ROWS_ENTRY(r, v) [r - 1][v - 1] = rows_##r##_##v,
+static fixed_tile *const fixed_by_rows[ROWS][VECTORS] = {FOR_EACH_PART(BY_ROWS_ENTRY)};
+#define BY_COLUMNS_ENTRY(r, v) [r - 1][v - 1] = columns_##r##_##v,
+static fixed_tile *const fixed_by_columns[ROWS][VECTORS] = {FOR_EACH_PART(BY_COLUMNS_ENTRY)};
 
 // A tile may be larger than the registers: cut it into parts of nearly equal height.
 INLINE void multiply(fixed_tile *const functions[ROWS][VECTORS], const rk_tile *tile) {
-  size_t parts = (tile->rows + ROWS - 1) / ROWS;
-  for (size_t part = 0; part < parts; part++) {
-    size_t row = tile->rows * part / parts, rows = tile->rows * (part + 1) / parts - row;
-    for (size_t column = 0; column < tile->columns; column += LANES * VECTORS) {
-      size_t vectors = (tile->columns - column + LANES - 1) / LANES;
-      functions[rows - 1][vectors < VECTORS ? vectors - 1 : VECTORS - 1](tile, row, column);
+  for (size_t column = 0; column < tile->columns; column += LANES * VECTORS) {
+    size_t vectors = (tile->columns - column + LANES - 1) / LANES;
+    if (vectors > VECTORS) vectors = VECTORS;
+    size_t parts = (tile->rows + MOST_ROWS(vectors) - 1) / MOST_ROWS(vectors);
+    for (size_t part = 0; part < parts; part++) {
+      size_t row = tile->rows * part / parts, rows = tile->rows * (part + 1) / parts - row;
+      functions[rows - 1][vectors - 1](tile, row, column);
     }
   }
 }

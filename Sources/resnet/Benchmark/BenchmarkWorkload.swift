@@ -60,8 +60,9 @@ struct BenchmarkWorkload {
     scalars.withUnsafeMutableBufferPointer { Generator.default.normal(into: $0) }
     let x = Tensor(scalars, shape: [8, 4, 3, 5]).requiringGrad()
     let upstream = Tensor(repeating: 1, shape: layer(x).shape)
+    let parameters = layer.parameters()
     return BenchmarkWorkload {
-      layer.zeroGradients()
+      for parameter in parameters { parameter.zeroGrad() }
       x.clearGrad()
       // The record is used up by backward, so our step has a forward pass that PyTorch's has not.
       layer(x).backward(upstream)
