@@ -52,6 +52,7 @@ static rk_product product_of_pairs(const rk_conv2d *shape, bool gradient) {
   product.depth_multiple = RK_BF16_GROUP;
   product.tile_rows = RK_BF16_ROWS;
   product.tile_panels = 1;
+  product.part_rows = RK_BF16_ROWS;
   product.pack = pack_pairs;
   return product;
 }

@@ -6,7 +6,7 @@
 
 enum {
   // Steps of a sum between two visits to the result: a panel's share of B fits the L2 cache.
-  BLOCK_DEPTH = 576,
+  BLOCK_DEPTH = 1152,
   BLOCK_TAPS = 64,
   MOST_TILE_ROWS = 32,
   // What a task packs for itself: all taps of one panel of a 3 x 3 kernel over 256 channels.
@@ -95,6 +95,7 @@ static void multiply_tile(const task *t, const rk_rectangle *r, const block *b, 
     tile.columns = minimum(minimum(p->columns - column, (t->panel_end - panel) * RK_PANEL), p->tile_panels * RK_PANEL);
     tile.b = t->packed + (panel - t->first_packed) * b->panel_stride;
     tile.c = t->result + column;
+    tile.fetches_rows = panel == t->panel;
     if (last && t->epilogue != NULL) {
       tile.bias = t->epilogue->bias != NULL ? t->epilogue->bias + column : NULL;
       tile.residual = t->epilogue->residual != NULL ? t->epilogue->residual + column : NULL;
@@ -144,7 +145,7 @@ static void multiply_tiles(const task *t, const rk_rectangle *r, size_t first, s
   size_t depth = padded_depth(p), steps = depth / p->depth_multiple;
   size_t taps_at_once = minimum(maximum(BLOCK_DEPTH / depth, 1), BLOCK_TAPS);
   size_t tap_blocks = maximum(divide_up(r->taps, taps_at_once), 1), depth_blocks = divide_up(depth, BLOCK_DEPTH);
-  size_t blocks = tap_blocks * depth_blocks;
+  size_t blocks = tap_blocks * depth_blocks, parts_per_tile = p->tile_rows / p->part_rows;
   for (size_t number = 0; number < blocks; number++) {
     size_t tap_block = number / depth_blocks, depth_block = number % depth_blocks;
     block b;
@@ -152,8 +153,9 @@ static void multiply_tiles(const task *t, const rk_rectangle *r, size_t first, s
                steps * depth_block / depth_blocks * p->depth_multiple,
                steps * (depth_block + 1) / depth_blocks * p->depth_multiple, &b);
     for (size_t tile = first; tile < end; tile++) {
-      size_t start = tile / r->tiles_per_run * r->run, k = tile % r->tiles_per_run;
-      size_t row = r->run * k / r->tiles_per_run, row_end = r->run * (k + 1) / r->tiles_per_run;
+      size_t start = tile / r->tiles_per_run * r->run, part = tile % r->tiles_per_run * parts_per_tile;
+      size_t part_end = minimum(part + parts_per_tile, r->parts_per_run);
+      size_t row = r->run * part / r->parts_per_run, row_end = r->run * part_end / r->parts_per_run;
       multiply_tile(t, r, &b, start + row, row_end - row, number == 0, number + 1 == blocks);
     }
   }

@@ -31,6 +31,7 @@ rk_product rk_product_of(const rk_conv2d *s, bool gradient) {
       .columns = gradient ? s->in_channels : s->out_channels,
       .tile_rows = RK_TILE_ROWS,
       .tile_panels = RK_TILE_COLUMNS / RK_PANEL,
+      .part_rows = RK_PART_ROWS,
       .depth_multiple = 1,
       .pack = rk_pack_matrix,
   };
@@ -55,7 +56,8 @@ static rk_rectangle rectangle_of(const rk_product *p, const rk_span *height, con
   }
   r.gathered = r.run < SHORTEST_RUN && r.run < r.rows;
   if (r.gathered) r.run = r.rows;
-  r.tiles_per_run = divide_up(r.run, p->tile_rows);
+  r.parts_per_run = divide_up(r.run, p->part_rows);
+  r.tiles_per_run = divide_up(r.parts_per_run, p->tile_rows / p->part_rows);
   r.tiles = r.rows / r.run * r.tiles_per_run;
   return r;
 }

@@ -19,6 +19,7 @@ struct rk_product {
   size_t depth;    // source channels
   size_t columns;  // result channels
   size_t tile_rows, tile_panels;  // what the microkernel takes at once
+  size_t part_rows;               // how many of the rows it keeps in registers
   size_t depth_multiple;  // source rows are read in place only if `depth` is a multiple of it
   rk_pack_function *pack;
 };
@@ -32,7 +33,7 @@ typedef struct {
   size_t rows, run;
   ptrdiff_t stride;
   bool gathered;
-  size_t tiles_per_run, tiles, taps;
+  size_t parts_per_run, tiles_per_run, tiles, taps;
 } rk_rectangle;
 
 /// Moves to the next rectangle; a zeroed one is before the first. False after the last.

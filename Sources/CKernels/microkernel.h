@@ -7,7 +7,8 @@
 #include <stddef.h>
 
 /// Packed weights are panels of RK_PANEL columns; a tile covers up to two of them.
-enum { RK_TILE_ROWS = 12, RK_PANEL = 32, RK_TILE_COLUMNS = 2 * RK_PANEL };
+/// Of a wide tile at most RK_PART_ROWS rows are in registers at a time.
+enum { RK_TILE_ROWS = 12, RK_PART_ROWS = 6, RK_PANEL = 32, RK_TILE_COLUMNS = 2 * RK_PANEL };
 
 /// A stretch of the sum: `depth` steps that start at offset `a` from the tile's A and at `b` from its B.
 typedef struct {
@@ -18,7 +19,7 @@ typedef struct {
 /// C(r, c) = sum over all steps k of all stretches of A(r, k) * B(k, c), then what the last four fields say.
 typedef struct {
   size_t rows, columns;  // 1...RK_TILE_ROWS, 1...RK_TILE_COLUMNS
-  const rk_stretch *stretches;
+  const rk_stretch *stretches;  // by_rows: of one depth
   size_t stretch_count;
   const float *a;  // by_rows: A(r, k) = a[r * a_stride + k]; by_columns: A(r, k) = a[k * a_stride + r]
   ptrdiff_t a_stride;
@@ -29,6 +30,7 @@ typedef struct {
   float *c;  // C(r, c) = c[c_rows[r] + c]
   const size_t *c_rows;
   bool accumulate;        // add to what C holds
+  bool fetches_rows;      // by_rows: have the rows of A that follow the tile's come to the cache meanwhile
   bool streamed;          // C is written past the caches where that is possible: it is large and not read soon
   const float *bias;      // [columns], added to every row, or NULL
   const float *residual;  // laid out as C, added, or NULL

@@ -39,18 +39,20 @@ INLINE void add_total(const int rows, const int vectors, const long_sum *state, 
   }
 }
 
-// Results are written once, after the sum, and lie where nobody has looked lately: have them come meanwhile.
+// Results are written once, after the sum, and lie where nobody has looked lately, as what is added to them does: have
+// them come meanwhile.
 INLINE void fetch_results(const int rows, const int vectors, const rk_tile *tile, size_t row, size_t column) {
   if (tile->streamed) return;
   UNROLL for (int r = 0; r < rows; r++) {
-    const float *c = tile->c + tile->c_rows[row + (size_t)r] + column;
-    UNROLL for (int v = 0; v < vectors; v++) __builtin_prefetch(c + v * LANES, 1, 3);
+    size_t at = tile->c_rows[row + (size_t)r] + column;
+    UNROLL for (int v = 0; v < vectors; v++) __builtin_prefetch(tile->c + at + v * LANES, 1, 3);
+    if (tile->residual == NULL) continue;
+    UNROLL for (int v = 0; v < vectors; v++) __builtin_prefetch(tile->residual + at + v * LANES, 0, 3);
   }
 }
 
-// Where vector v of a row of B starts, counted from vector 0, which is at `column` of the tile.
+// The panel of vector v of a row of B, counted from vector 0, which is at `column` of the tile.
 #define PANEL_OF(v) ((v) * LANES / RK_PANEL)
-#define B_VECTOR(b, v) LOAD((b)[PANEL_OF(v)] + (v) * LANES % RK_PANEL)
 enum { PANELS = (VECTORS * LANES + RK_PANEL - 1) / RK_PANEL };
 
 INLINE void find_b(const rk_tile *tile, size_t column, const float *b[PANELS]) {
@@ -67,7 +69,27 @@ INLINE void fetch_next_rows(const int rows, const float *const *a, ptrdiff_t str
   }
 }
 
-INLINE void multiply_rows(const int rows, const int vectors, const rk_tile *tile, size_t row, size_t column) {
+// `steps` steps of the sum. Three rows share a pointer: an address is a pointer plus 0, 1 or 2 strides.
+INLINE void add_row_products(const int steps, const int rows, const int vectors, ptrdiff_t stride, const float **a,
+                             const float **b, VECTOR sum[ROWS][VECTORS]) {
+  UNROLL for (int k = 0; k < steps; k++) {
+    VECTOR y[VECTORS];
+    UNROLL for (int v = 0; v < vectors; v++) y[v] = LOAD(b[PANEL_OF(v)] + k * RK_PANEL + v * LANES % RK_PANEL);
+    UNROLL for (int r = 0; r < rows; r++) {
+      VECTOR x = BROADCAST(a[r / 3] + r % 3 * stride + k);
+      UNROLL for (int v = 0; v < vectors; v++) sum[r][v] = MULTIPLY_ADD(x, y[v], sum[r][v]);
+    }
+  }
+  UNROLL for (int p = 0; p < PANELS; p++) b[p] += steps * RK_PANEL;
+  UNROLL for (int g = 0; g < (rows + 2) / 3; g++) {
+    a[g] += steps;
+    __asm__("" : "+r"(a[g]));  // else the compiler keeps a pointer, and a spill, for every row
+  }
+}
+
+// Depths are multiples of `at_once`.
+INLINE void multiply_rows(const int at_once, const int rows, const int vectors, const rk_tile *tile, size_t row,
+                          size_t column) {
   fetch_results(rows, vectors, tile, row, column);
   VECTOR sum[ROWS][VECTORS];
   UNROLL for (int r = 0; r < rows; r++) UNROLL for (int v = 0; v < vectors; v++) sum[r][v] = ZERO();
@@ -78,7 +100,6 @@ INLINE void multiply_rows(const int rows, const int vectors, const rk_tile *tile
   const float *first_a = tile->a + (ptrdiff_t)row * stride, *first_b[PANELS];
   find_b(tile, column, first_b);
   for (size_t s = 0; s < tile->stretch_count; s++) {
-    // Three rows to a pointer: an address is a pointer plus 0, 1 or 2 strides.
     const float *a[(ROWS + 2) / 3], *b[PANELS];
     UNROLL for (int g = 0; g < (rows + 2) / 3; g++) a[g] = first_a + tile->stretches[s].a + 3 * g * stride;
     UNROLL for (int p = 0; p < PANELS; p++) b[p] = first_b[p] + tile->stretches[s].b;
@@ -86,19 +107,9 @@ INLINE void multiply_rows(const int rows, const int vectors, const rk_tile *tile
       if (state.left == 0) put_away(rows, vectors, &state, sum);
       steps = depth < state.left ? depth : state.left;
       state.left -= steps;
-      if (steps == LONGEST_SUM) fetch_next_rows(rows, a, stride);
-      for (size_t k = steps; k > 0; k--) {
-        VECTOR y[VECTORS];
-        UNROLL for (int v = 0; v < vectors; v++) y[v] = B_VECTOR(b, v);
-        UNROLL for (int r = 0; r < rows; r++) {
-          VECTOR x = BROADCAST(a[r / 3] + r % 3 * stride);
-          UNROLL for (int v = 0; v < vectors; v++) sum[r][v] = MULTIPLY_ADD(x, y[v], sum[r][v]);
-        }
-        UNROLL for (int p = 0; p < PANELS; p++) b[p] += RK_PANEL;
-        UNROLL for (int g = 0; g < (rows + 2) / 3; g++) {
-          a[g]++;
-          __asm__("" : "+r"(a[g]));  // else the compiler keeps a pointer, and a spill, for every row
-        }
+      if (tile->fetches_rows && steps == LONGEST_SUM) fetch_next_rows(rows, a, stride);
+      for (size_t k = steps / (size_t)at_once; k > 0; k--) {
+        add_row_products(at_once, rows, vectors, stride, a, b, sum);
       }
     }
   }
@@ -125,7 +136,7 @@ INLINE void multiply_columns(const int rows, const int vectors, const rk_tile *t
       state.left -= steps;
       for (size_t k = steps; k > 0; k--) {
         VECTOR y[VECTORS];
-        UNROLL for (int v = 0; v < vectors; v++) y[v] = B_VECTOR(b, v);
+        UNROLL for (int v = 0; v < vectors; v++) y[v] = LOAD(b[PANEL_OF(v)] + v * LANES % RK_PANEL);
         UNROLL for (int r = 0; r < rows; r++) {
           VECTOR x = BROADCAST(a + r);
           UNROLL for (int v = 0; v < vectors; v++) sum[r][v] = MULTIPLY_ADD(x, y[v], sum[r][v]);
@@ -141,9 +152,15 @@ INLINE void multiply_columns(const int rows, const int vectors, const rk_tile *t
   store_sums(rows, vectors, tile, row, column, sum);
 }
 
+// Steps of a sum in one turn of the loop, where all depths are multiples of it: each turn costs as much as four products.
+enum { TURN = 4 };
+
 #define DEFINE_FIXED(r, v)                                                                                           \
   TARGET static void rows_##r##_##v(const rk_tile *tile, size_t row, size_t column) {                                \
-    multiply_rows(r, v, tile, row, column);                                                                          \
+    multiply_rows(1, r, v, tile, row, column);                                                                       \
+  }                                                                                                                  \
+  TARGET static void rows_in_turns_##r##_##v(const rk_tile *tile, size_t row, size_t column) {                       \
+    multiply_rows(TURN, r, v, tile, row, column);                                                                    \
   }                                                                                                                  \
   TARGET static void columns_##r##_##v(const rk_tile *tile, size_t row, size_t column) {                             \
     multiply_columns(r, v, tile, row, column);                                                                       \
@@ -151,10 +168,12 @@ INLINE void multiply_columns(const int rows, const int vectors, const rk_tile *t
 FOR_EACH_PART(DEFINE_FIXED)
 
 typedef void fixed_tile(const rk_tile *tile, size_t row, size_t column);
-#define BY_ROWS_ENTRY(r, v) [r - 1][v - 1] = rows_##r##_##v,
-static fixed_tile *const fixed_by_rows[ROWS][VECTORS] = {FOR_EACH_PART(BY_ROWS_ENTRY)};
-#define BY_COLUMNS_ENTRY(r, v) [r - 1][v - 1] = columns_##r##_##v,
-static fixed_tile *const fixed_by_columns[ROWS][VECTORS] = {FOR_EACH_PART(BY_COLUMNS_ENTRY)};
+#define ROWS_ENTRY(r, v) [r - 1][v - 1] = rows_##r##_##v,
+static fixed_tile *const fixed_rows[ROWS][VECTORS] = {FOR_EACH_PART(ROWS_ENTRY)};
+#define ROWS_IN_TURNS_ENTRY(r, v) [r - 1][v - 1] = rows_in_turns_##r##_##v,
+static fixed_tile *const fixed_rows_in_turns[ROWS][VECTORS] = {FOR_EACH_PART(ROWS_IN_TURNS_ENTRY)};
+#define COLUMNS_ENTRY(r, v) [r - 1][v - 1] = columns_##r##_##v,
+static fixed_tile *const fixed_columns[ROWS][VECTORS] = {FOR_EACH_PART(COLUMNS_ENTRY)};
 
 // A tile may be larger than the registers: cut it into parts of nearly equal height.
 INLINE void multiply(fixed_tile *const functions[ROWS][VECTORS], const rk_tile *tile) {
@@ -169,5 +188,9 @@ INLINE void multiply(fixed_tile *const functions[ROWS][VECTORS], const rk_tile *
   }
 }
 
-TARGET static void by_rows(const rk_tile *tile) { multiply(fixed_by_rows, tile); }
-TARGET static void by_columns(const rk_tile *tile) { multiply(fixed_by_columns, tile); }
+TARGET static void by_rows(const rk_tile *tile) {
+  bool in_turns = tile->stretch_count > 0 && tile->stretches[0].depth % TURN == 0;
+  multiply(in_turns ? fixed_rows_in_turns : fixed_rows, tile);
+}
+
+TARGET static void by_columns(const rk_tile *tile) { multiply(fixed_columns, tile); }
