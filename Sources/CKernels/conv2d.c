@@ -49,5 +49,6 @@ size_t rk_conv2d_backward_input_direct_tasks(const rk_conv2d *shape) {
 void rk_conv2d_backward_input_direct(const rk_conv2d *shape, const float *grad_output, const float *weight,
                                      bool accumulate, float *grad_input, size_t task) {
   rk_product product = rk_product_of(shape, true);
-  rk_product_run_direct(&product, rk_microkernels_current()->by_rows, grad_output, weight, NULL, accumulate, grad_input, task);
+  rk_product_run_direct(&product, rk_microkernels_current()->by_rows, grad_output, weight, NULL, accumulate, grad_input,
+                        task);
 }

@@ -120,7 +120,8 @@ static void fill_block(const task *t, const rk_rectangle *r, size_t tap, size_t 
   b->taps = tap_end - tap;
   b->depth = channel_end - channel;
   b->source_depth = minimum(channel_end, p->depth) - channel;
-  b->panel_stride = RK_PANEL * (t->weight != NULL ? b->taps * b->depth : t->box.height * t->box.width * padded_depth(p));
+  size_t packed_steps = t->weight != NULL ? b->taps * b->depth : t->box.height * t->box.width * padded_depth(p);
+  b->panel_stride = packed_steps * RK_PANEL;
   for (size_t s = 0; s < b->taps; s++) {
     size_t i = (tap + s) / r->width.taps, j = (tap + s) % r->width.taps;
     ptrdiff_t position = (ptrdiff_t)i * r->height.source_tap_step * (ptrdiff_t)p->width.source +

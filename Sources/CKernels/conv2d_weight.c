@@ -34,8 +34,8 @@ static bool is_gathered(const rk_conv2d *s) { return s->in_channels < WHOLE_COLU
 // Columns of a unit: a whole tile, or what is gathered at a time.
 static size_t unit_columns(const rk_conv2d *s) { return is_gathered(s) ? RK_PANEL : RK_TILE_COLUMNS; }
 
-// The result has `units` of columns (each a tap and a panel of input channels, or a panel of gathered columns) and `tiles`
-// of output channels; a task is one group of either.
+// The result has `units` of columns (each a tap and a panel of input channels, or a panel of gathered columns) and
+// `tiles` of output channels; a task is one group of either.
 typedef struct {
   size_t panels, units, tiles, unit_groups, tile_groups;
 } partition;
@@ -63,7 +63,8 @@ size_t rk_conv2d_backward_weight_tasks(const rk_conv2d *shape) {
 // Blocks are of nearly equal size.
 static size_t block_rows(const rk_conv2d *s) {
   size_t most = maximum(s->in_channels, s->out_channels) < MANY_CHANNELS ? BLOCK_ROWS : BLOCK_ROWS / 2;
-  return divide_up(rk_output_rows(s), divide_up(rk_output_rows(s), most));
+  size_t rows = rk_output_rows(s);
+  return divide_up(rows, maximum(divide_up(rows, most), 1));
 }
 
 typedef struct {
@@ -122,7 +123,7 @@ static void find_stretches(task *t, size_t tap) {
   }
 }
 
-// Copies the input rows of the stretches, from `channel` on: a panel of RK_PANEL columns for the whole block, and another.
+// Copies the input rows of the stretches, from `channel` on: a panel of RK_PANEL columns of all of them, then another.
 static void pack_stretches(task *t, size_t channel, size_t columns) {
   size_t row = 0, stride = t->shape->in_channels;
   for (size_t r = 0; r < t->stretch_count; r++) {

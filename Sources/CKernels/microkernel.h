@@ -1,5 +1,5 @@
-// The innermost products of a convolution: a tile of at most 12 x 64 results, parts of which are held in registers while
-// a sum runs.
+// The innermost products of a convolution: a tile of at most 12 x 64 results, parts of which are held in registers
+// while a sum runs.
 #ifndef RESIDUAL_MICROKERNEL_H
 #define RESIDUAL_MICROKERNEL_H
 

@@ -1,5 +1,5 @@
-// AVX-512: 6 x 4 sums of 16 floats, four vectors of B, up to four of A: 32 registers. This shape has the fewest loads for
-// the products (10 for 24); where a result is narrower, 12 x 2 sums.
+// AVX-512: 6 x 4 sums of 16 floats, four vectors of B, up to four of A: 32 registers. This shape has the fewest loads
+// for the products (10 for 24); where a result is narrower, 12 x 2 sums.
 #if defined(__x86_64__)
 #include <immintrin.h>
 

@@ -152,7 +152,7 @@ INLINE void multiply_columns(const int rows, const int vectors, const rk_tile *t
   store_sums(rows, vectors, tile, row, column, sum);
 }
 
-// Steps of a sum in one turn of the loop, where all depths are multiples of it: each turn costs as much as four products.
+// Steps of a sum in one turn of the loop, where all depths are multiples of it: a turn costs as much as four products.
 enum { TURN = 4 };
 
 #define DEFINE_FIXED(r, v)                                                                                           \

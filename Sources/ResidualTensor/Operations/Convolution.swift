@@ -45,7 +45,8 @@ struct Convolution {
 
   /// `input` is `[N, I, H, W]`, `weight` is `[O, I, KH, KW]`.
   init(input: [Int], weight: [Int], options: ConvolutionOptions) {
-    precondition(input.count == 4, "conv2d: the input must be [N, C, H, W], not \(input)")
+    precondition(
+      input.count == 4 && !input.contains(0), "conv2d: the input must be [N, C, H, W] and not empty, not \(input)")
     precondition(
       weight.count == 4 && input[1] == weight[1],
       "conv2d: input \(input) has \(input[1]) channels, the weight \(weight) expects \(weight[1])")
