@@ -17,6 +17,19 @@ fail() {
   exit 1
 }
 
+# take_arguments WORD...: does what --yes and --help ask for, and sets `arguments` to the other words.
+take_arguments() {
+  local argument
+  arguments=()
+  for argument in "$@"; do
+    case $argument in
+      --yes) ASSUME_YES=yes ;;
+      --help) sed -n '2,/^$/s/^# \{0,1\}//p' "$0"; exit ;;
+      *) arguments+=("$argument") ;;
+    esac
+  done
+}
+
 # Asks a yes-or-no question; --yes has answered it already.
 confirm() {
   [ "$ASSUME_YES" = yes ] && return 0

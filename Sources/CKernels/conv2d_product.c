@@ -92,7 +92,7 @@ static void multiply_tile(const task *t, const rk_rectangle *r, const block *b, 
 
   for (size_t panel = t->panel; panel < t->panel_end; panel += p->tile_panels) {
     size_t column = panel * RK_PANEL;
-    tile.columns = minimum(minimum(p->columns - column, (t->panel_end - panel) * RK_PANEL), p->tile_panels * RK_PANEL);
+    tile.columns = minimum(p->columns - column, p->tile_panels * RK_PANEL);
     tile.b = t->packed + (panel - t->first_packed) * b->panel_stride;
     tile.c = t->result + column;
     tile.fetches_rows = panel == t->panel;

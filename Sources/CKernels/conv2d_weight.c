@@ -13,8 +13,6 @@ enum {
   BLOCK_ROWS = 256,
   // Rows of this many channels fall into so few sets of the L2 cache that half a block fills them.
   MANY_CHANNELS = 2048,
-  // Vectors of B are read in place only as a whole.
-  WHOLE_COLUMNS = 16,
   // A task has at most this many tiles of output channels, and not fewer than half of it for want of tasks.
   MOST_TILES = 22,
   TASK_WORK = 1 << 22,
@@ -29,7 +27,7 @@ static size_t column_count(const rk_conv2d *s) { return tap_count(s) * s->in_cha
 
 // With few input channels (the first layer), taps and channels together are the columns of the product: the input is
 // gathered, padding included.
-static bool is_gathered(const rk_conv2d *s) { return s->in_channels < WHOLE_COLUMNS && tap_count(s) > 1; }
+static bool is_gathered(const rk_conv2d *s) { return s->in_channels < RK_WHOLE_COLUMNS && tap_count(s) > 1; }
 
 // Columns of a unit: a whole tile, or what is gathered at a time.
 static size_t unit_columns(const rk_conv2d *s) { return is_gathered(s) ? RK_PANEL : RK_TILE_COLUMNS; }
@@ -44,7 +42,7 @@ static partition partition_of(const rk_conv2d *s) {
   partition part = {.tiles = divide_up(s->out_channels, RK_TILE_ROWS)};
   part.panels = divide_up(is_gathered(s) ? column_count(s) : s->in_channels, unit_columns(s));
   part.units = is_gathered(s) ? part.panels : part.panels * tap_count(s);
-  size_t work = s->out_height * s->out_width * s->batch * part.units * unit_columns(s) * s->out_channels;
+  size_t work = rk_output_rows(s) * part.units * unit_columns(s) * s->out_channels;
   size_t tasks = minimum(maximum(work / TASK_WORK, 1), MOST_TASKS);
   part.tile_groups = divide_up(part.tiles, MOST_TILES);
   part.unit_groups = minimum(divide_up(tasks, part.tile_groups), part.units);
@@ -145,7 +143,7 @@ static void multiply_tap(task *t, size_t tap, size_t channel) {
   if (t->stretch_count == 0) return;
   const float *b = t->input + channel;
   size_t b_stride = s->in_channels, b_panel = RK_PANEL;
-  if (columns % WHOLE_COLUMNS != 0) {
+  if (columns % RK_WHOLE_COLUMNS != 0) {
     pack_stretches(t, channel, columns);
     b = t->packed;
     b_stride = RK_PANEL;

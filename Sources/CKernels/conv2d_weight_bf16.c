@@ -33,7 +33,7 @@ static partition partition_of(const rk_conv2d *s) {
   partition part = {.tiles = divide_up(s->out_channels, RK_BF16_ROWS)};
   part.panels = divide_up(s->in_channels, RK_PANEL);
   part.units = part.panels * s->kernel_height * s->kernel_width;
-  size_t work = s->out_height * s->out_width * s->batch * part.units * RK_PANEL * s->out_channels;
+  size_t work = rk_output_rows(s) * part.units * RK_PANEL * s->out_channels;
   size_t tasks = minimum(maximum(work / TASK_WORK, 1), MOST_TASKS);
   part.tile_groups = divide_up(part.tiles, MOST_TILES);
   part.unit_groups = minimum(divide_up(tasks, part.tile_groups), part.units);

@@ -35,9 +35,9 @@ void rk_store_row_portable(const rk_tile *tile, size_t row, const float *sum) {
 // One row of the tile: A(row, k) = a[k * a_step]. As in microkernel_template.h, no sum runs over more than LONGEST_SUM
 // products before it is added to the total.
 static void multiply_row(const rk_tile *tile, size_t row, const float *first_a, ptrdiff_t a_step) {
-  enum { LONGEST_SUM = 64, READABLE = 16 };
+  enum { LONGEST_SUM = 64 };
   float total[RK_TILE_COLUMNS] = {0}, sum[RK_TILE_COLUMNS] = {0};
-  size_t columns = (tile->columns + READABLE - 1) / READABLE * READABLE, left = LONGEST_SUM;
+  size_t columns = (tile->columns + RK_WHOLE_COLUMNS - 1) / RK_WHOLE_COLUMNS * RK_WHOLE_COLUMNS, left = LONGEST_SUM;
   for (size_t s = 0; s < tile->stretch_count; s++) {
     const float *a = first_a + tile->stretches[s].a, *b = tile->b + tile->stretches[s].b;
     for (size_t k = 0; k < tile->stretches[s].depth; k++, a += a_step, b += tile->b_stride) {

@@ -8,7 +8,8 @@
 
 /// Packed weights are panels of RK_PANEL columns; a tile covers up to two of them.
 /// Of a wide tile at most RK_PART_ROWS rows are in registers at a time.
-enum { RK_TILE_ROWS = 12, RK_PART_ROWS = 6, RK_PANEL = 32, RK_TILE_COLUMNS = 2 * RK_PANEL };
+/// B is read in pieces of RK_WHOLE_COLUMNS.
+enum { RK_TILE_ROWS = 12, RK_PART_ROWS = 6, RK_PANEL = 32, RK_TILE_COLUMNS = 2 * RK_PANEL, RK_WHOLE_COLUMNS = 16 };
 
 /// A stretch of the sum: `depth` steps that start at offset `a` from the tile's A and at `b` from its B.
 typedef struct {
@@ -18,13 +19,13 @@ typedef struct {
 
 /// C(r, c) = sum over all steps k of all stretches of A(r, k) * B(k, c), then what the last four fields say.
 typedef struct {
-  size_t rows, columns;  // 1...RK_TILE_ROWS, 1...RK_TILE_COLUMNS
+  size_t rows, columns;         // 1...RK_TILE_ROWS, 1...RK_TILE_COLUMNS
   const rk_stretch *stretches;  // by_rows: of one depth
   size_t stretch_count;
   const float *a;  // by_rows: A(r, k) = a[r * a_stride + k]; by_columns: A(r, k) = a[k * a_stride + r]
   ptrdiff_t a_stride;
-  // B(k, c) = b[k * b_stride + c] for c < RK_PANEL, the rest from b[b_panel] on; `columns` rounded up to a multiple of
-  // 16 can be read. by_rows: b_stride is RK_PANEL.
+  // B(k, c) = b[k * b_stride + c] for c < RK_PANEL, the rest from b[b_panel] on; `columns` rounded up to whole pieces
+  // can be read. by_rows: b_stride is RK_PANEL.
   const float *b;
   ptrdiff_t b_stride, b_panel;
   float *c;  // C(r, c) = c[c_rows[r] + c]

@@ -11,7 +11,6 @@
 #define MOST_ROWS(v) ((v) <= 2 ? 12u : 6u)
 #define FOR_EACH_PART(visit) SIX_ROWS(visit, 1) SIX_ROWS(visit, 2) SIX_ROWS(visit, 3) SIX_ROWS(visit, 4) \
     SIX_MORE_ROWS(visit, 1) SIX_MORE_ROWS(visit, 2)
-#define SIX_ROWS(visit, v) visit(1, v) visit(2, v) visit(3, v) visit(4, v) visit(5, v) visit(6, v)
 #define SIX_MORE_ROWS(visit, v) visit(7, v) visit(8, v) visit(9, v) visit(10, v) visit(11, v) visit(12, v)
 #define ZERO() _mm512_setzero_ps()
 #define LOAD(p) _mm512_loadu_ps(p)

@@ -6,7 +6,6 @@
 #define VECTORS 4
 #define MOST_ROWS(v) 6u
 #define FOR_EACH_PART(visit) SIX_ROWS(visit, 1) SIX_ROWS(visit, 2) SIX_ROWS(visit, 3) SIX_ROWS(visit, 4)
-#define SIX_ROWS(visit, v) visit(1, v) visit(2, v) visit(3, v) visit(4, v) visit(5, v) visit(6, v)
 #define BROADCAST(p) vld1q_dup_f32(p)
 
 #include "microkernel_template.h"

@@ -11,6 +11,9 @@
 // and gets the functions by_rows and by_columns.
 #include "microkernel_store.h"
 
+// For FOR_EACH_PART: up to six rows of v vectors.
+#define SIX_ROWS(visit, v) visit(1, v) visit(2, v) visit(3, v) visit(4, v) visit(5, v) visit(6, v)
+
 // Sums that stay in registers for long lose what is small beside them: after LONGEST_SUM products they are added to
 // `total` in memory and start anew. This keeps rounding errors at the level of sums of that length.
 enum { LONGEST_SUM = 64 };
