@@ -2,32 +2,35 @@
 
 #include "conv2d_choices.h"
 #include "conv2d_product.h"
+#include "conv2d_winograd.h"
 
 size_t rk_conv2d_forward_tasks(const rk_conv2d *shape) {
   rk_product product = rk_product_of(shape, false);
-  return rk_product_tasks(&product);
+  return rk_winograd_pays(shape) ? rk_winograd_tasks(&product) : rk_product_tasks(&product);
 }
 
 void rk_conv2d_forward(const rk_conv2d *shape, const float *input, const float *packed, const rk_epilogue *epilogue,
                        float *output, size_t task) {
   rk_product product = rk_product_of(shape, false);
+  if (rk_winograd_pays(shape)) return rk_winograd_run(&product, input, packed, epilogue, false, output, task);
   rk_product_run(&product, rk_microkernels_current()->by_rows, input, packed, epilogue, false, output, task);
 }
 
 size_t rk_conv2d_backward_input_tasks(const rk_conv2d *shape) {
   rk_product product = rk_product_of(shape, true);
-  return rk_product_tasks(&product);
+  return rk_winograd_pays(shape) ? rk_winograd_tasks(&product) : rk_product_tasks(&product);
 }
 
 void rk_conv2d_backward_input(const rk_conv2d *shape, const float *grad_output, const float *packed, bool accumulate,
                               float *grad_input, size_t task) {
   rk_product product = rk_product_of(shape, true);
+  if (rk_winograd_pays(shape)) return rk_winograd_run(&product, grad_output, packed, NULL, accumulate, grad_input, task);
   rk_product_run(&product, rk_microkernels_current()->by_rows, grad_output, packed, NULL, accumulate, grad_input, task);
 }
 
 bool rk_conv2d_prefers_direct(const rk_conv2d *s) {
   enum { MOST_ROWS = 512, FEWEST_WEIGHTS = 1 << 18 };
-  return rk_direct_pays(s, MOST_ROWS, FEWEST_WEIGHTS);
+  return !rk_winograd_pays(s) && rk_direct_pays(s, MOST_ROWS, FEWEST_WEIGHTS);
 }
 
 size_t rk_conv2d_forward_direct_tasks(const rk_conv2d *shape) {

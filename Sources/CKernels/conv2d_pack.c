@@ -1,5 +1,6 @@
 #include "conv2d_pack.h"
 
+#include "conv2d_winograd.h"
 #include "microkernel.h"
 
 enum { TASK_FLOATS = 64 * 1024 };
@@ -23,17 +24,20 @@ void rk_pack_matrix(const rk_product *p, const float *weight, size_t panel, size
 
 size_t rk_conv2d_packed_count(const rk_conv2d *shape, rk_pack pack) {
   rk_product p = rk_product_of(shape, pack == RK_PACK_BACKWARD_INPUT);
+  if (rk_winograd_pays(shape)) return rk_winograd_packed_count(&p);
   return matrix_count(&p) * p.depth * RK_PANEL;
 }
 
 size_t rk_conv2d_pack_tasks(const rk_conv2d *shape, rk_pack pack) {
   rk_product p = rk_product_of(shape, pack == RK_PACK_BACKWARD_INPUT);
+  if (rk_winograd_pays(shape)) return rk_winograd_pack_tasks(&p);
   size_t matrices = matrix_count(&p), tasks = matrices * p.depth * RK_PANEL / TASK_FLOATS;
   return tasks < 1 ? 1 : tasks < matrices ? tasks : matrices;
 }
 
 void rk_conv2d_pack(const rk_conv2d *shape, rk_pack pack, const float *weight, float *packed, size_t task) {
   rk_product p = rk_product_of(shape, pack == RK_PACK_BACKWARD_INPUT);
+  if (rk_winograd_pays(shape)) return rk_winograd_pack(&p, weight, packed, task);
   size_t matrices = matrix_count(&p), tasks = rk_conv2d_pack_tasks(shape, pack);
   for (size_t m = matrices * task / tasks; m < matrices * (task + 1) / tasks; m++) {
     rk_pack_matrix(&p, weight, m / tap_count(&p), m % tap_count(&p), 0, p.depth, packed + m * p.depth * RK_PANEL);

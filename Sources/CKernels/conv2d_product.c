@@ -113,6 +113,21 @@ static void pack_tap(const task *t, size_t tap, size_t channel, const block *b, 
   }
 }
 
+// Of one image, `width` taps beside each other meet channels beside each other: one stretch of `width` times the depth.
+static bool can_join_taps(const task *t, const rk_rectangle *r, const block *b, size_t tap) {
+  const rk_product *p = t->product;
+  return p->batch == 1 && r->width.source_tap_step == 1 && !r->gathered && b->depth == p->depth &&
+         tap % r->width.taps == 0 && b->taps % r->width.taps == 0;
+}
+
+static void join_taps(block *b, size_t width) {
+  b->taps /= width;
+  for (size_t s = 0; s < b->taps; s++) {
+    b->stretches[s] = b->stretches[s * width];
+    b->stretches[s].depth *= width;
+  }
+}
+
 // Describes taps [tap, tap_end) of the rectangle and source channels [channel, channel_end).
 static void fill_block(const task *t, const rk_rectangle *r, size_t tap, size_t tap_end, size_t channel,
                        size_t channel_end, block *b) {
@@ -138,6 +153,7 @@ static void fill_block(const task *t, const rk_rectangle *r, size_t tap, size_t 
       pack_tap(t, kh * p->width.kernel + kw, channel, b, &b->stretches[s]);
     }
   }
+  if (b->taps > 0 && can_join_taps(t, r, b, tap)) join_taps(b, r->width.taps);
 }
 
 // Tiles [first, end) of the rectangle, block by block of the sum.

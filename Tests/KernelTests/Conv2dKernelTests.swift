@@ -54,7 +54,8 @@ func upperHalf(_ x: Float) -> UInt16 { UInt16(x.bitPattern >> 16) }
 /// Operands of one convolution, and its results in double.
 struct ConvolutionExample {
   let shape: rk_conv2d
-  let input, weight, bias, residual, gradient: [Float]
+  let weight, bias, residual, gradient: [Float]
+  private(set) var input: [Float]
   var output, inputGradient, weightGradient: [Double]
 
   /// `bfloat16`: operands are rounded to bfloat16, and the expected results are those of the rounded ones.
@@ -78,6 +79,9 @@ struct ConvolutionExample {
     self.inputGradient = inputGradient
     self.weightGradient = weightGradient
   }
+
+  /// Makes the first channel of the first position not a number.
+  mutating func spoilFirstInput() { input[0] = .nan }
 
   func packed(_ pack: rk_pack) -> [Float] {
     let packed = Guarded<Float>(withUnsafePointer(to: shape) { rk_conv2d_packed_count($0, pack) })
@@ -123,9 +127,27 @@ struct ConvolutionExample {
 
 extension KernelTests {
   @Suite struct Conv2d {
+    /// Those that are multiplied by Winograd's algorithm: tiles that stick out, no and wide padding, tails of panels,
+    /// batches that blocks of rows cut, sums long enough for several blocks.
+    private static let winogradShapes = [
+      convolution(batch: 5, 8, 8, channels: (33, 70), kernel: (3, 3), padding: (1, 1)),
+      convolution(batch: 1, 12, 15, channels: (32, 64), kernel: (3, 3), padding: (1, 1)),
+      convolution(batch: 3, 10, 12, channels: (40, 100), kernel: (3, 3), padding: (0, 1)),
+      convolution(batch: 2, 12, 10, channels: (34, 33), kernel: (3, 3), padding: (2, 0)),
+      convolution(batch: 70, 6, 6, channels: (36, 32), kernel: (3, 3), padding: (1, 1)),
+      convolution(batch: 2, 8, 10, channels: (300, 40), kernel: (3, 3), padding: (1, 1)),
+    ]
+
+    @Test(arguments: winogradShapes.indices) func winogradIsUsed(_ index: Int) {
+      let shape = Self.winogradShapes[index]
+      let panels = (shape.out_channels + 31) / 32
+      let count = withUnsafePointer(to: shape) { rk_conv2d_packed_count($0, RK_PACK_FORWARD) }
+      #expect(count == 16 * shape.in_channels * panels * 32, "\(shape.name)")
+    }
+
     /// Every kind of edge: no, some and only padding; strides past the kernel; images of one position; tails of tiles and panels;
     /// sums long enough to be cut into blocks; gathered rows and columns.
-    private static let shapes = [
+    private static let shapes = winogradShapes + [
       convolution(batch: 8, 3, 5, channels: (4, 2), kernel: (3, 3), padding: (3, 3)),
       convolution(batch: 1, 1, 1, channels: (1, 1), kernel: (1, 1)),
       convolution(batch: 3, 1, 1, channels: (33, 100), kernel: (3, 3), padding: (1, 1)),
@@ -247,6 +269,22 @@ extension KernelTests {
           rk_conv2d_forward($0, [2], packed, &epilogue, &output, 0)
         }
         #expect(output[0].isNaN && output[1] == 2 && output[2] == 0, "\(isa)")
+      }
+    }
+
+    @Test func keepsNaNThroughWinogradsReLU() {
+      var example = ConvolutionExample(Self.winogradShapes[0])
+      example.spoilFirstInput()
+      onEveryInstructionSet { isa in
+        let pack = example.packed(RK_PACK_FORWARD)
+        var epilogue = rk_epilogue(bias: nil, residual: nil, relu: true)
+        var output = [Float](repeating: 0, count: example.shape.outputCount)
+        withUnsafePointer(to: example.shape) {
+          for task in 0..<rk_conv2d_forward_tasks($0) {
+            rk_conv2d_forward($0, example.input, pack, &epilogue, &output, task)
+          }
+        }
+        #expect(output[0..<example.shape.out_channels].allSatisfy { $0.isNaN }, "\(isa)")
       }
     }
 

@@ -66,16 +66,18 @@ struct Convolution {
 
   /// The weight in the kernels' arrangement, kept until the weight changes when `keep` says that it is used again.
   func packed(_ weight: Storage, _ pack: rk_pack, keep: Bool) -> Storage {
+    let count = withKernel { rk_conv2d_packed_count($0, pack) }
     let make = {
       withKernel { shape in
-        let packed = Storage(uninitialized: rk_conv2d_packed_count(shape, pack))
+        let packed = Storage(uninitialized: count)
         Threads.run(rk_conv2d_pack_tasks(shape, pack)) {
           rk_conv2d_pack(shape, pack, weight.pointer, packed.pointer, $0)
         }
         return packed
       }
     }
-    return keep ? weight.cached("packed\(pack.rawValue)", version: weight.version, make: make) : make()
+    // Images of another size may want another arrangement, which has another size.
+    return keep ? weight.cached("packed\(pack.rawValue) \(count)", version: weight.version, make: make) : make()
   }
 
   func withKernel<Result>(_ body: (UnsafePointer<rk_conv2d>) -> Result) -> Result {
