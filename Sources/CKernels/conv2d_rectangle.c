@@ -12,7 +12,7 @@ enum {
   // Multiply-adds worth a task of their own, how many tasks are plenty and how many enough.
   TASK_WORK = 1 << 20,
   MOST_TASKS = 64,
-  FEWEST_TASKS = 16,
+  FEWEST_TASKS = 8,
   MOST_DIRECT_TASKS = 16,
   // With this many groups of panels rows stay together, or every task of a group would pack the same panels.
   ENOUGH_GROUPS = 8,
@@ -112,7 +112,7 @@ rk_partition rk_partition_of(const rk_product *p) {
   size_t tasks = minimum(maximum(work / TASK_WORK, 1), MOST_TASKS);
   part.groups = divide_up(part.units, maximum(minimum(GROUP_FLOATS / unit_floats, part.units), 1));
   size_t source_floats = p->height.source * p->width.source * p->batch * p->depth;
-  if (source_floats <= CACHE_FLOATS && unit_floats * part.units > 2 * CACHE_FLOATS) {
+  if (source_floats <= CACHE_FLOATS && unit_floats * part.units >= CACHE_FLOATS / 2) {
     // The weight comes from far away, the source does not: rows stay together, and no task fetches a panel again.
     part.groups = maximum(part.groups, minimum(part.units, tasks));
     tasks = minimum(tasks, FEWEST_TASKS);

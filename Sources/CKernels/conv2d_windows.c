@@ -47,6 +47,24 @@ static window window_at(const rk_axis *axis, size_t position) {
   return (window){padded - last * axis->stride, subtract_or_zero(last + 1, first), (ptrdiff_t)last};
 }
 
+static bool same_taps(const window *a, const window *b) { return a->taps == b->taps && (a->taps == 0 || a->tap == b->tap); }
+
+// How many positions from `start` on, `step` apart, meet the same taps as the first. Those that meet data and the same
+// taps are neighbours, so that the last of them is found by halving.
+static size_t count_same_windows(const rk_axis *axis, const window *first, size_t start, size_t step) {
+  size_t count = 1, end = (axis->result - start + step - 1) / step;
+  while (count < end) {
+    size_t next = first->taps > 0 ? count + (end - count) / 2 : count;
+    window other = window_at(axis, start + next * step);
+    if (same_taps(&other, first)) {
+      count = next + 1;
+    } else {
+      end = next;
+    }
+  }
+  return count;
+}
+
 bool rk_next_span(const rk_axis *axis, rk_span *span) {
   // In the gradient, positions a stride apart meet the same taps: the axis is walked once for each remainder.
   size_t step = axis->gradient ? axis->stride : 1;
@@ -57,12 +75,7 @@ bool rk_next_span(const rk_axis *axis, rk_span *span) {
   }
 
   window first = window_at(axis, start);
-  size_t count = 1;
-  while (start + count * step < axis->result) {
-    window next = window_at(axis, start + count * step);
-    if (next.taps != first.taps || (next.taps > 0 && next.tap != first.tap)) break;
-    count++;
-  }
+  size_t count = count_same_windows(axis, &first, start, step);
   *span = (rk_span){
       .result = start,
       .result_step = step,

@@ -7,16 +7,17 @@
 
 enum {
   KERNEL = 3,
-  TILE = 2,   // results of a tile along an axis
-  PATCH = 4,  // source positions that they meet
+  TILE = 2,  // results of a tile along an axis
   PRODUCTS = RK_WINOGRAD_PATCH,
-  // Rows whose transforms a task holds at a time: all that there are, or what leaves room in the L2 cache.
+  SIDE = RK_WINOGRAD_SIDE,  // products in a row of the transformed patch
+  // What a task holds: one row of transformed patches and all sums, of some rows of the products.
+  SCRATCH_FLOATS = 160 * 1024,
   MOST_ROWS = 96,
-  MOST_PATCH_FLOATS = 256 * 1024,
-  BLOCK_PATCH_FLOATS = MOST_PATCH_FLOATS / 2,
-  // Arrays for the 16 products begin in different sets of the cache.
+  FEWEST_ROWS = 48,
+  // Arrays for the products begin in different sets of the cache.
   LINE = 64 / sizeof(float),
   PAGE = 4096 / sizeof(float),
+  PADDING_FLOATS = SIDE * (PAGE + LINE) + PRODUCTS * LINE,
   // Floats of a patch that are transformed in one call.
   PIECE = 512,
   // Kernels that are transformed at a time on the way to a panel.
@@ -39,16 +40,17 @@ static size_t met_taps(const rk_axis *axis) {
 }
 
 bool rk_winograd_pays(const rk_conv2d *s) {
-  enum { FEWEST_CHANNELS = 32, FEWEST_ROWS = 32 };
+  // More channels leave no room in the scratch.
+  enum { FEWEST_CHANNELS = 32, MOST_CHANNELS = 4096, FEWEST_ROWS = 32 };
   if (s->kernel_height != KERNEL || s->kernel_width != KERNEL || s->stride_height != 1 || s->stride_width != 1 ||
       s->padding_height >= KERNEL || s->padding_width >= KERNEL || s->in_channels < FEWEST_CHANNELS ||
-      s->out_channels < FEWEST_CHANNELS) {
+      s->out_channels < FEWEST_CHANNELS || s->in_channels > MOST_CHANNELS || s->out_channels > MOST_CHANNELS) {
     return false;
   }
   rk_axis height = rk_height_axis(s, false), width = rk_width_axis(s, false);
   size_t tiles = tile_count(s->out_height) * tile_count(s->out_width);
   if (tiles * s->batch < FEWEST_ROWS) return false;
-  return met_taps(&height) * met_taps(&width) * 4 > tiles * PRODUCTS * 7;
+  return met_taps(&height) * met_taps(&width) * 3 > tiles * PRODUCTS * 4;
 }
 
 size_t rk_winograd_packed_count(const rk_product *p) {
@@ -107,27 +109,38 @@ void rk_winograd_pack(const rk_product *p, const float *weight, float *packed, s
 // Running: rows are numbered by tile (height, width) and image; a block of them is transformed, multiplied and
 // transformed back while it is in the cache. A task has some of the blocks and some units of columns.
 
+// A part is RK_PART_ROWS rows.
 typedef struct {
-  size_t rows, blocks, units, chunks, groups;
+  size_t rows, parts, blocks, units, chunks, groups;
 } partition;
 
+// Parts of a block, where a task has `units` units of columns.
+static size_t most_parts(const rk_product *p, size_t units) {
+  size_t row_floats = SIDE * p->depth + PRODUCTS * units * RK_TILE_COLUMNS;
+  return minimum(SCRATCH_FLOATS / row_floats, MOST_ROWS) / RK_PART_ROWS;
+}
+
+// Every group of units transforms the patches for itself, every block goes through all weights of its group: groups are
+// for few blocks.
 static partition partition_of(const rk_product *p) {
   partition part = {.rows = tile_count(p->height.result) * tile_count(p->width.result) * p->batch};
+  part.parts = divide_up(part.rows, RK_PART_ROWS);
   part.units = divide_up(p->columns, RK_TILE_COLUMNS);
-  size_t row_floats = PRODUCTS * p->depth;
-  bool one_block = part.rows <= MOST_ROWS && part.rows * row_floats <= MOST_PATCH_FLOATS;
-  size_t most = one_block ? part.rows : maximum(minimum(BLOCK_PATCH_FLOATS / row_floats, MOST_ROWS), 1);
   size_t tasks = minimum(maximum(part.rows * PRODUCTS * p->depth * p->columns / TASK_WORK, 1), ENOUGH_TASKS);
-  part.blocks = divide_up(part.rows, most);
-  part.chunks = minimum(part.blocks, tasks);
-  part.groups = minimum(divide_up(tasks, part.chunks), part.units);
+  size_t blocks_of_all = divide_up(part.parts, maximum(most_parts(p, part.units), 1));
+  part.groups = minimum(divide_up(tasks, blocks_of_all), part.units);
+  while (part.groups < part.units &&
+         (part.units % part.groups != 0 || most_parts(p, part.units / part.groups) == 0)) {
+    part.groups++;
+  }
+  part.blocks = divide_up(part.parts, most_parts(p, part.units / part.groups));
+  part.blocks = maximum(part.blocks, minimum(divide_up(tasks, part.groups), part.rows / FEWEST_ROWS));
+  part.chunks = minimum(part.blocks, divide_up(tasks, part.groups));
   return part;
 }
 
-// Blocks are of whole parts of tiles, but for the last.
 static size_t block_start(const partition *part, size_t block) {
-  size_t parts = divide_up(part->rows, RK_PART_ROWS);
-  return minimum(parts * block / part->blocks * RK_PART_ROWS, part->rows);
+  return minimum(part->parts * block / part->blocks * RK_PART_ROWS, part->rows);
 }
 
 size_t rk_winograd_tasks(const rk_product *p) {
@@ -141,10 +154,11 @@ typedef struct {
   const rk_epilogue *epilogue;
   float *result;
   bool accumulate;
-  size_t row, row_end;                    // the block
-  size_t patch_stride, sum_stride;        // floats between the arrays of two products
-  float patches[MOST_PATCH_FLOATS + PRODUCTS * (PAGE + LINE)];   // [16][rows][depth]
-  float sums[PRODUCTS * (MOST_ROWS * RK_TILE_COLUMNS + LINE)];  // [16][rows][64]
+  size_t unit, unit_end;
+  size_t row, row_end;                            // the block
+  size_t patch_stride, sum_stride, sum_width;     // floats between the arrays of two products, and two rows of sums
+  float *patches, *sums;                          // [4][rows][depth] and [16][rows][columns of the task]
+  _Alignas(64) float scratch[SCRATCH_FLOATS + PADDING_FLOATS];
 } task;
 
 // Rows of one tile: images from `image` on.
@@ -162,7 +176,7 @@ static segment segment_at(const task *t, size_t row) {
 // In the gradient the padding is what the kernel does not reach of the source.
 static size_t padding(const rk_axis *axis) { return axis->gradient ? KERNEL - 1 - axis->padding : axis->padding; }
 
-static void transform_source(task *t) {
+static void transform_patches(task *t, size_t patch_row) {
   static const float zeros[PIECE];
   const rk_product *p = t->product;
   for (size_t row = t->row, count; row < t->row_end; row += count) {
@@ -171,7 +185,7 @@ static void transform_source(task *t) {
     const float *patch[PRODUCTS];
     for (size_t q = 0; q < PRODUCTS; q++) {
       // Outside the source these wrap around to what is larger than any position.
-      size_t h = s.top + q / PATCH - padding(&p->height), w = s.left + q % PATCH - padding(&p->width);
+      size_t h = s.top + q / SIDE - padding(&p->height), w = s.left + q % SIDE - padding(&p->width);
       bool inside = h < p->height.source && w < p->width.source;
       patch[q] = inside ? t->source + ((h * p->width.source + w) * p->batch + s.image) * p->depth : NULL;
     }
@@ -179,63 +193,98 @@ static void transform_source(task *t) {
     for (size_t i = 0, floats = count * p->depth; i < floats; i += PIECE) {
       const float *pieces[PRODUCTS];
       for (size_t q = 0; q < PRODUCTS; q++) pieces[q] = patch[q] != NULL ? patch[q] + i : zeros;
-      rk_winograd_transform_patch(pieces, minimum(floats - i, PIECE), out + i, t->patch_stride);
+      rk_winograd_transform_patch(pieces, patch_row, minimum(floats - i, PIECE), out + i, t->patch_stride);
     }
   }
 }
 
-static void multiply_unit(task *t, size_t column, size_t columns) {
+static size_t unit_columns(const task *t, size_t unit) {
+  return minimum(t->product->columns - unit * RK_TILE_COLUMNS, RK_TILE_COLUMNS);
+}
+
+static const float *weights_of(const task *t, size_t unit, size_t q) {
+  return t->packed + (unit * RK_TILE_COLUMNS / RK_PANEL * PRODUCTS + q) * t->product->depth * RK_PANEL;
+}
+
+static float *sums_of(const task *t, size_t unit, size_t q) {
+  return t->sums + q * t->sum_stride + (unit - t->unit) * RK_TILE_COLUMNS;
+}
+
+// The weights that are multiplied after these, or NULL.
+static const float *next_weights(const task *t, size_t unit, size_t q) {
+  if (q % SIDE + 1 < SIDE) return weights_of(t, unit, q + 1);
+  if (unit + 1 < t->unit_end) return weights_of(t, unit + 1, q + 1 - SIDE);
+  return q + 1 < PRODUCTS ? weights_of(t, t->unit, q + 1) : NULL;
+}
+
+static void multiply(const task *t, size_t unit, size_t q) {
   const rk_product *p = t->product;
-  const rk_microkernels *kernels = rk_microkernels_current();
   rk_stretch stretch = {0, 0, p->depth};
-  size_t rows = t->row_end - t->row, c_rows[RK_TILE_ROWS];
-  for (size_t q = 0; q < PRODUCTS; q++) {
-    for (size_t row = 0; row < rows; row += RK_TILE_ROWS) {
-      rk_tile tile = {
-          .rows = minimum(rows - row, RK_TILE_ROWS),
-          .columns = columns,
-          .stretches = &stretch,
-          .stretch_count = 1,
-          .a = t->patches + q * t->patch_stride + row * p->depth,
-          .a_stride = (ptrdiff_t)p->depth,
-          .b = t->packed + (column / RK_PANEL * PRODUCTS + q) * p->depth * RK_PANEL,
-          .b_stride = RK_PANEL,
-          .b_panel = (ptrdiff_t)(PRODUCTS * p->depth * RK_PANEL),
-          .c = t->sums + q * t->sum_stride,
-          .c_rows = c_rows,
-      };
-      for (size_t r = 0; r < tile.rows; r++) c_rows[r] = (row + r) * RK_TILE_COLUMNS;
-      kernels->by_rows(&tile);
-    }
+  size_t rows = t->row_end - t->row, b_floats = p->depth * RK_PANEL, c_rows[RK_TILE_ROWS];
+  const float *next_b = next_weights(t, unit, q);
+  for (size_t row = 0; row < rows; row += RK_TILE_ROWS) {
+    size_t fetched = row / RK_PART_ROWS * (b_floats / RK_FETCH_PARTS);
+    rk_tile tile = {
+        .rows = minimum(rows - row, RK_TILE_ROWS),
+        .columns = unit_columns(t, unit),
+        .stretches = &stretch,
+        .stretch_count = 1,
+        .a = t->patches + q % SIDE * t->patch_stride + row * p->depth,
+        .a_stride = (ptrdiff_t)p->depth,
+        .b = weights_of(t, unit, q),
+        .b_stride = RK_PANEL,
+        .b_panel = (ptrdiff_t)(PRODUCTS * b_floats),
+        .next_b = next_b != NULL && fetched < b_floats ? next_b + fetched : NULL,
+        .c = sums_of(t, unit, q),
+        .c_rows = c_rows,
+    };
+    for (size_t r = 0; r < tile.rows; r++) c_rows[r] = (row + r) * t->sum_width;
+    rk_microkernels_current()->by_rows(&tile);
   }
 }
 
-static void write_results(const task *t, size_t column, size_t columns) {
+static void write_results(const task *t, size_t unit) {
   const rk_product *p = t->product;
-  const float *residual = t->epilogue != NULL ? t->epilogue->residual : NULL;
+  const rk_epilogue none = {0}, *e = t->epilogue != NULL ? t->epilogue : &none;
+  size_t column = unit * RK_TILE_COLUMNS;
   for (size_t row = t->row, count; row < t->row_end; row += count) {
     segment s = segment_at(t, row);
     count = s.count;
     rk_winograd_outputs outputs = {
-        .sums = t->sums + (row - t->row) * RK_TILE_COLUMNS,
+        .sums = sums_of(t, unit, 0) + (row - t->row) * t->sum_width,
         .stride = t->sum_stride,
-        .width = RK_TILE_COLUMNS,
+        .width = t->sum_width,
         .rows = count,
-        .columns = columns,
+        .columns = unit_columns(t, unit),
         .result_stride = p->columns,
-        .bias = t->epilogue != NULL && t->epilogue->bias != NULL ? t->epilogue->bias + column : NULL,
+        .bias = e->bias != NULL ? e->bias + column : NULL,
         .accumulate = t->accumulate,
-        .relu = t->epilogue != NULL && t->epilogue->relu,
+        .relu = e->relu,
     };
     for (size_t q = 0; q < RK_WINOGRAD_RESULTS; q++) {
       size_t h = s.top + q / TILE, w = s.left + q % TILE;
       if (h >= p->height.result || w >= p->width.result) continue;
       size_t at = ((h * p->width.result + w) * p->batch + s.image) * p->columns + column;
       outputs.results[q] = t->result + at;
-      outputs.residuals[q] = residual != NULL ? residual + at : NULL;
+      outputs.residuals[q] = e->residual != NULL ? e->residual + at : NULL;
     }
     rk_winograd_transform_sums(&outputs);
   }
+}
+
+static void run_block(task *t) {
+  size_t rows = t->row_end - t->row;
+  t->patch_stride = divide_up(rows * t->product->depth, PAGE) * PAGE + LINE;
+  t->sum_stride = rows * t->sum_width + LINE;
+  t->patches = t->scratch;
+  t->sums = t->scratch + SIDE * t->patch_stride;
+  for (size_t patch_row = 0; patch_row < SIDE; patch_row++) {
+    transform_patches(t, patch_row);
+    for (size_t unit = t->unit; unit < t->unit_end; unit++) {
+      for (size_t j = 0; j < SIDE; j++) multiply(t, unit, patch_row * SIDE + j);
+    }
+  }
+  for (size_t unit = t->unit; unit < t->unit_end; unit++) write_results(t, unit);
 }
 
 void rk_winograd_run(const rk_product *p, const float *source, const float *packed, const rk_epilogue *epilogue,
@@ -249,16 +298,12 @@ void rk_winograd_run(const rk_product *p, const float *source, const float *pack
   t.epilogue = epilogue;
   t.result = result;
   t.accumulate = accumulate;
+  t.unit = part.units * group / part.groups;
+  t.unit_end = part.units * (group + 1) / part.groups;
+  t.sum_width = (t.unit_end - t.unit) * RK_TILE_COLUMNS;
   for (size_t b = part.blocks * chunk / part.chunks; b < part.blocks * (chunk + 1) / part.chunks; b++) {
     t.row = block_start(&part, b);
     t.row_end = block_start(&part, b + 1);
-    t.patch_stride = divide_up((t.row_end - t.row) * p->depth, PAGE) * PAGE + LINE;
-    t.sum_stride = (t.row_end - t.row) * RK_TILE_COLUMNS + LINE;
-    transform_source(&t);
-    for (size_t unit = part.units * group / part.groups; unit < part.units * (group + 1) / part.groups; unit++) {
-      size_t column = unit * RK_TILE_COLUMNS, columns = minimum(p->columns - column, RK_TILE_COLUMNS);
-      multiply_unit(&t, column, columns);
-      write_results(&t, column, columns);
-    }
+    run_block(&t);
   }
 }

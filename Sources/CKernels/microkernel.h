@@ -10,6 +10,7 @@
 /// Of a wide tile at most RK_PART_ROWS rows are in registers at a time.
 /// B is read in pieces of RK_WHOLE_COLUMNS.
 enum { RK_TILE_ROWS = 12, RK_PART_ROWS = 6, RK_PANEL = 32, RK_TILE_COLUMNS = 2 * RK_PANEL, RK_WHOLE_COLUMNS = 16 };
+enum { RK_FETCH_PARTS = 8 };
 
 /// A stretch of the sum: `depth` steps that start at offset `a` from the tile's A and at `b` from its B.
 typedef struct {
@@ -32,6 +33,9 @@ typedef struct {
   const size_t *c_rows;
   bool accumulate;        // add to what C holds
   bool fetches_rows;      // by_rows: have the rows of A that follow the tile's come to the cache meanwhile
+  // by_rows: NULL, or a B of the same shape that is wanted soon: while RK_PART_ROWS rows are multiplied, one part in
+  // RK_FETCH_PARTS of it comes to the cache.
+  const float *next_b;
   bool streamed;          // C is written past the caches where that is possible: it is large and not read soon
   const float *bias;      // [columns], added to every row, or NULL
   const float *residual;  // laid out as C, added, or NULL

@@ -72,6 +72,21 @@ INLINE void fetch_next_rows(const int rows, const float *const *a, ptrdiff_t str
   }
 }
 
+// LONGEST_SUM rows of B, of all panels of the tile, on their way to the L2 cache: a share of them.
+INLINE void fetch_next_b(const rk_tile *tile, const float *next) {
+  enum { LINE = 64 / sizeof(float), FLOATS = LONGEST_SUM * RK_PANEL / RK_FETCH_PARTS };
+  for (size_t column = 0; column < tile->columns; column += RK_PANEL, next += tile->b_panel) {
+    UNROLL for (int k = 0; k < FLOATS; k += LINE) __builtin_prefetch(next + k, 0, 2);
+  }
+}
+
+// Where the part of the tile from `row` and `column` on begins to fetch, or NULL.
+INLINE const float *find_next_b(const rk_tile *tile, size_t row, size_t column) {
+  if (tile->next_b == NULL || column > 0) return NULL;
+  size_t part = (row + RK_PART_ROWS - 1) / RK_PART_ROWS, depth = tile->stretch_count * tile->stretches[0].depth;
+  return tile->next_b + part * (depth * RK_PANEL / RK_FETCH_PARTS);
+}
+
 // `steps` steps of the sum. Three rows share a pointer: an address is a pointer plus 0, 1 or 2 strides.
 INLINE void add_row_products(const int steps, const int rows, const int vectors, ptrdiff_t stride, const float **a,
                              const float **b, VECTOR sum[ROWS][VECTORS]) {
@@ -102,6 +117,7 @@ INLINE void multiply_rows(const int at_once, const int rows, const int vectors, 
   const ptrdiff_t stride = tile->a_stride;
   const float *first_a = tile->a + (ptrdiff_t)row * stride, *first_b[PANELS];
   find_b(tile, column, first_b);
+  const float *next_b = find_next_b(tile, row, column);
   for (size_t s = 0; s < tile->stretch_count; s++) {
     const float *a[(ROWS + 2) / 3], *b[PANELS];
     UNROLL for (int g = 0; g < (rows + 2) / 3; g++) a[g] = first_a + tile->stretches[s].a + 3 * g * stride;
@@ -111,6 +127,10 @@ INLINE void multiply_rows(const int at_once, const int rows, const int vectors, 
       steps = depth < state.left ? depth : state.left;
       state.left -= steps;
       if (tile->fetches_rows && steps == LONGEST_SUM) fetch_next_rows(rows, a, stride);
+      if (next_b != NULL && steps == LONGEST_SUM) {
+        fetch_next_b(tile, next_b);
+        next_b += LONGEST_SUM * RK_PANEL / RK_FETCH_PARTS;
+      }
       for (size_t k = steps / (size_t)at_once; k > 0; k--) {
         add_row_products(at_once, rows, vectors, stride, a, b, sum);
       }

@@ -3,34 +3,28 @@
 #include "dispatch.h"
 #include "microkernel.h"
 
-// Bᵀ x for one column of four.
-RK_LOOP void transform_source(const float x[4], float y[4]) {
-  y[0] = x[0] - x[2];
-  y[1] = x[1] + x[2];
-  y[2] = x[2] - x[1];
-  y[3] = x[1] - x[3];
-}
-
-RK_LOOP void patch_loop(const float *const patch[RK_WINOGRAD_PATCH], size_t count, float *out, size_t stride) {
-  const float *d[RK_WINOGRAD_PATCH];
-  for (int q = 0; q < RK_WINOGRAD_PATCH; q++) d[q] = patch[q];
+RK_LOOP void patch_loop(const float *const patch[RK_WINOGRAD_PATCH], size_t row, size_t count, float *out,
+                        size_t stride) {
+  // Row `row` of Bᵀ has a one at `first` and plus or minus one at `second`.
+  static const struct {
+    int first, second;
+    float sign;
+  } rows[RK_WINOGRAD_SIDE] = {{0, 2, -1}, {1, 2, 1}, {2, 1, -1}, {1, 3, -1}};
+  const float *const *x = patch + rows[row].first * RK_WINOGRAD_SIDE;
+  const float *const *y = patch + rows[row].second * RK_WINOGRAD_SIDE;
+  const float *x0 = x[0], *x1 = x[1], *x2 = x[2], *x3 = x[3], *y0 = y[0], *y1 = y[1], *y2 = y[2], *y3 = y[3];
+  float sign = rows[row].sign;
   RK_INDEPENDENT for (size_t i = 0; i < count; i++) {
-    float columns[4][4];
-    for (int j = 0; j < 4; j++) {
-      const float column[4] = {d[j][i], d[4 + j][i], d[8 + j][i], d[12 + j][i]};
-      transform_source(column, columns[j]);
-    }
-    for (int k = 0; k < 4; k++) {
-      const float row[4] = {columns[0][k], columns[1][k], columns[2][k], columns[3][k]};
-      float y[4];
-      transform_source(row, y);
-      for (int j = 0; j < 4; j++) out[(size_t)(4 * k + j) * stride + i] = y[j];
-    }
+    float d0 = x0[i] + sign * y0[i], d1 = x1[i] + sign * y1[i], d2 = x2[i] + sign * y2[i], d3 = x3[i] + sign * y3[i];
+    out[i] = d0 - d2;
+    out[stride + i] = d1 + d2;
+    out[2 * stride + i] = d2 - d1;
+    out[3 * stride + i] = d1 - d3;
   }
 }
 RK_DISPATCH(void, rk_winograd_transform_patch, patch_loop,
-            (const float *const patch[RK_WINOGRAD_PATCH], size_t count, float *out, size_t stride),
-            (patch, count, out, stride))
+            (const float *const patch[RK_WINOGRAD_PATCH], size_t row, size_t count, float *out, size_t stride),
+            (patch, row, count, out, stride))
 
 // G x for one column of three.
 RK_LOOP void transform_kernel(const float x[3], float y[4]) {

@@ -11,10 +11,12 @@
 #include <stddef.h>
 
 /// Elements of a tile of results, of a kernel and of a patch, in rows of 2, 3 and 4.
-enum { RK_WINOGRAD_RESULTS = 4, RK_WINOGRAD_TAPS = 9, RK_WINOGRAD_PATCH = 16 };
+enum { RK_WINOGRAD_RESULTS = 4, RK_WINOGRAD_TAPS = 9, RK_WINOGRAD_PATCH = 16, RK_WINOGRAD_SIDE = 4 };
 
-/// out[q * stride + i] = (Bᵀ d B)[q], with d[q] = patch[q][i], for i < count.
-void rk_winograd_transform_patch(const float *const patch[RK_WINOGRAD_PATCH], size_t count, float *out, size_t stride);
+/// Row `row` of the transformed patch: out[j * stride + i] = (Bᵀ d B)[row, j], with d[q] = patch[q][i], for i < count.
+/// Two rows of the patch are read: `row` 0 and 2, 1 and 2, 2 and 1, or 1 and 3.
+void rk_winograd_transform_patch(const float *const patch[RK_WINOGRAD_PATCH], size_t row, size_t count, float *out,
+                                 size_t stride);
 
 /// out[q * stride + i] = (G g Gᵀ)[q], with g[t] = taps[t][i], for i < count.
 void rk_winograd_transform_taps(const float *const taps[RK_WINOGRAD_TAPS], size_t count, float *out, size_t stride);
