@@ -149,30 +149,31 @@ extension KernelTests {
 
     /// Every kind of edge: no, some and only padding; strides past the kernel; images of one position; tails of tiles and panels;
     /// sums long enough to be cut into blocks; gathered rows and columns.
-    private static let shapes = winogradShapes + [
-      convolution(batch: 8, 3, 5, channels: (4, 2), kernel: (3, 3), padding: (3, 3)),
-      convolution(batch: 1, 1, 1, channels: (1, 1), kernel: (1, 1)),
-      convolution(batch: 3, 1, 1, channels: (33, 100), kernel: (3, 3), padding: (1, 1)),
-      convolution(batch: 64, 1, 1, channels: (100, 10), kernel: (1, 1)),
-      convolution(batch: 5, 2, 2, channels: (64, 33), kernel: (3, 3), padding: (1, 1)),
-      convolution(batch: 16, 2, 2, channels: (32, 64), kernel: (3, 3), stride: (2, 2), padding: (1, 1)),
-      convolution(batch: 2, 4, 4, channels: (3, 5), kernel: (7, 7), padding: (3, 3)),
-      convolution(batch: 13, 7, 7, channels: (3, 64), kernel: (7, 7), stride: (2, 2), padding: (3, 3)),
-      convolution(batch: 9, 11, 11, channels: (1, 64), kernel: (7, 7), stride: (2, 2), padding: (3, 3)),
-      convolution(batch: 1, 9, 10, channels: (5, 33), kernel: (3, 3), padding: (1, 1)),
-      convolution(batch: 1, 9, 10, channels: (16, 48), kernel: (3, 3), stride: (2, 2), padding: (1, 1)),
-      convolution(batch: 1, 14, 6, channels: (32, 16), kernel: (5, 1), stride: (1, 3), padding: (2, 0)),
-      convolution(batch: 7, 8, 8, channels: (64, 64), kernel: (1, 1), stride: (2, 2)),
-      convolution(batch: 3, 5, 7, channels: (33, 5), kernel: (2, 3), stride: (3, 2), padding: (1, 2)),
-      convolution(batch: 2, 6, 5, channels: (700, 3), kernel: (1, 1), stride: (1, 2)),
-      convolution(batch: 2, 3, 3, channels: (100, 64), kernel: (3, 3), padding: (1, 1)),
-      convolution(batch: 4, 3, 3, channels: (5, 64), kernel: (2, 2), stride: (3, 3), padding: (3, 3)),
-      convolution(batch: 40, 5, 5, channels: (32, 20), kernel: (3, 3), padding: (1, 1)),
-      convolution(batch: 2, 2, 3, channels: (20, 300), kernel: (5, 5), padding: (2, 2)),
-      convolution(batch: 3, 2, 2, channels: (600, 260), kernel: (3, 3), padding: (1, 1)),
-      convolution(batch: 150, 1, 1, channels: (2048, 3), kernel: (1, 1)),
-      convolution(batch: 6, 9, 9, channels: (17, 31), kernel: (3, 3), stride: (2, 1), padding: (0, 1)),
-    ]
+    private static let shapes =
+      winogradShapes + [
+        convolution(batch: 8, 3, 5, channels: (4, 2), kernel: (3, 3), padding: (3, 3)),
+        convolution(batch: 1, 1, 1, channels: (1, 1), kernel: (1, 1)),
+        convolution(batch: 3, 1, 1, channels: (33, 100), kernel: (3, 3), padding: (1, 1)),
+        convolution(batch: 64, 1, 1, channels: (100, 10), kernel: (1, 1)),
+        convolution(batch: 5, 2, 2, channels: (64, 33), kernel: (3, 3), padding: (1, 1)),
+        convolution(batch: 16, 2, 2, channels: (32, 64), kernel: (3, 3), stride: (2, 2), padding: (1, 1)),
+        convolution(batch: 2, 4, 4, channels: (3, 5), kernel: (7, 7), padding: (3, 3)),
+        convolution(batch: 13, 7, 7, channels: (3, 64), kernel: (7, 7), stride: (2, 2), padding: (3, 3)),
+        convolution(batch: 9, 11, 11, channels: (1, 64), kernel: (7, 7), stride: (2, 2), padding: (3, 3)),
+        convolution(batch: 1, 9, 10, channels: (5, 33), kernel: (3, 3), padding: (1, 1)),
+        convolution(batch: 1, 9, 10, channels: (16, 48), kernel: (3, 3), stride: (2, 2), padding: (1, 1)),
+        convolution(batch: 1, 14, 6, channels: (32, 16), kernel: (5, 1), stride: (1, 3), padding: (2, 0)),
+        convolution(batch: 7, 8, 8, channels: (64, 64), kernel: (1, 1), stride: (2, 2)),
+        convolution(batch: 3, 5, 7, channels: (33, 5), kernel: (2, 3), stride: (3, 2), padding: (1, 2)),
+        convolution(batch: 2, 6, 5, channels: (700, 3), kernel: (1, 1), stride: (1, 2)),
+        convolution(batch: 2, 3, 3, channels: (100, 64), kernel: (3, 3), padding: (1, 1)),
+        convolution(batch: 4, 3, 3, channels: (5, 64), kernel: (2, 2), stride: (3, 3), padding: (3, 3)),
+        convolution(batch: 40, 5, 5, channels: (32, 20), kernel: (3, 3), padding: (1, 1)),
+        convolution(batch: 2, 2, 3, channels: (20, 300), kernel: (5, 5), padding: (2, 2)),
+        convolution(batch: 3, 2, 2, channels: (600, 260), kernel: (3, 3), padding: (1, 1)),
+        convolution(batch: 150, 1, 1, channels: (2048, 3), kernel: (1, 1)),
+        convolution(batch: 6, 9, 9, channels: (17, 31), kernel: (3, 3), stride: (2, 1), padding: (0, 1)),
+      ]
 
     @Test(arguments: shapes.indices) func agreesWithTheDefinition(_ index: Int) {
       let example = ConvolutionExample(Self.shapes[index])
