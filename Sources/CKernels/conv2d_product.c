@@ -97,6 +97,7 @@ static void multiply_tile(const task *t, const rk_rectangle *r, const block *b, 
     tile.c = t->result + column;
     tile.fetches_rows = panel == t->panel;
     if (last && t->epilogue != NULL) {
+      tile.scale = t->epilogue->scale != NULL ? t->epilogue->scale + column : NULL;
       tile.bias = t->epilogue->bias != NULL ? t->epilogue->bias + column : NULL;
       tile.residual = t->epilogue->residual != NULL ? t->epilogue->residual + column : NULL;
       tile.relu = t->epilogue->relu;

@@ -257,6 +257,7 @@ static void write_results(const task *t, size_t unit) {
         .rows = count,
         .columns = unit_columns(t, unit),
         .result_stride = p->columns,
+        .scale = e->scale != NULL ? e->scale + column : NULL,
         .bias = e->bias != NULL ? e->bias + column : NULL,
         .accumulate = t->accumulate,
         .relu = e->relu,

@@ -26,6 +26,7 @@ void rk_store_row_portable(const rk_tile *tile, size_t row, const float *sum) {
     size_t at = tile->c_rows[row] + c;
     float x = sum[c];
     if (tile->accumulate) x = tile->c[at] + x;
+    if (tile->scale != NULL) x *= tile->scale[c];
     if (tile->bias != NULL) x += tile->bias[c];
     if (tile->residual != NULL) x += tile->residual[at];
     tile->c[at] = tile->relu && x < 0 ? 0 : x;

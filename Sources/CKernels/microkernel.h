@@ -18,7 +18,7 @@ typedef struct {
   size_t depth;
 } rk_stretch;
 
-/// C(r, c) = sum over all steps k of all stretches of A(r, k) * B(k, c), then what the last four fields say.
+/// C(r, c) = sum over all steps k of all stretches of A(r, k) * B(k, c), then what the last five fields say.
 typedef struct {
   size_t rows, columns;         // 1...RK_TILE_ROWS, 1...RK_TILE_COLUMNS
   const rk_stretch *stretches;  // by_rows: of one depth
@@ -31,12 +31,13 @@ typedef struct {
   ptrdiff_t b_stride, b_panel;
   float *c;  // C(r, c) = c[c_rows[r] + c]
   const size_t *c_rows;
-  bool accumulate;        // add to what C holds
   bool fetches_rows;      // by_rows: have the rows of A that follow the tile's come to the cache meanwhile
   // by_rows: NULL, or a B of the same shape that is wanted soon: while RK_PART_ROWS rows are multiplied, one part in
   // RK_FETCH_PARTS of it comes to the cache.
   const float *next_b;
   bool streamed;          // C is written past the caches where that is possible: it is large and not read soon
+  bool accumulate;        // add to what C holds
+  const float *scale;     // [columns], multiplies every row, or NULL
   const float *bias;      // [columns], added to every row, or NULL
   const float *residual;  // laid out as C, added, or NULL
   bool relu;

@@ -16,6 +16,7 @@
 #define LOAD(p) _mm512_loadu_ps(p)
 #define BROADCAST(p) _mm512_set1_ps(*(p))
 #define MULTIPLY_ADD(a, b, sum) _mm512_fmadd_ps(a, b, sum)
+#define MULTIPLY(a, b) _mm512_mul_ps(a, b)
 #define ADD(a, b) _mm512_add_ps(a, b)
 #define MAXIMUM(a, b) _mm512_max_ps(a, b)
 #define MASK(n) ((__mmask16)((1u << (n)) - 1))

@@ -115,6 +115,7 @@ TARGET static void store_sums(const rk_tile *tile, const float *sum) {
       __mmask16 mask = lane_mask(tile->columns, c);
       __m512 x = _mm512_loadu_ps(sum + r * RK_PANEL + c);
       if (tile->accumulate) x = _mm512_add_ps(_mm512_maskz_loadu_ps(mask, tile->c + at), x);
+      if (tile->scale != NULL) x = _mm512_mul_ps(x, _mm512_maskz_loadu_ps(mask, tile->scale + c));
       if (tile->bias != NULL) x = _mm512_add_ps(x, _mm512_maskz_loadu_ps(mask, tile->bias + c));
       if (tile->residual != NULL) x = _mm512_add_ps(x, _mm512_maskz_loadu_ps(mask, tile->residual + at));
       if (tile->relu) x = _mm512_max_ps(_mm512_setzero_ps(), x);

@@ -13,11 +13,13 @@ INLINE void store_sums(const int rows, const int vectors, const rk_tile *tile, s
   UNROLL for (int v = 0; v < vectors; v++) {
     size_t c = column + (size_t)v * LANES;
     size_t lanes = tile->columns - c < LANES ? tile->columns - c : LANES;
+    VECTOR scale = tile->scale != NULL ? LOAD_PART(tile->scale + c, lanes) : ZERO();
     VECTOR bias = tile->bias != NULL ? LOAD_PART(tile->bias + c, lanes) : ZERO();
     UNROLL for (int r = 0; r < rows; r++) {
       size_t at = tile->c_rows[row + (size_t)r] + c;
       VECTOR x = sum[r][v];
       if (tile->accumulate) x = ADD(LOAD_PART(tile->c + at, lanes), x);
+      if (tile->scale != NULL) x = MULTIPLY(x, scale);
       if (tile->bias != NULL) x = ADD(x, bias);
       if (tile->residual != NULL) x = ADD(x, LOAD_PART(tile->residual + at, lanes));
       if (tile->relu) x = MAXIMUM(ZERO(), x);

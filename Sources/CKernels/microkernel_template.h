@@ -4,7 +4,7 @@
 //   ROWS, VECTORS              limits of the sums held at once
 //   MOST_ROWS(v)               how many rows of v vectors (they, a row of B and one of A must fit the registers)
 //   FOR_EACH_PART(visit)       visit(r, v) for all 1 <= v <= VECTORS and 1 <= r <= MOST_ROWS(v)
-//   ZERO() LOAD(p) STORE(p, x) BROADCAST(p) MULTIPLY_ADD(a, b, sum) ADD(a, b)
+//   ZERO() LOAD(p) STORE(p, x) BROADCAST(p) MULTIPLY_ADD(a, b, sum) MULTIPLY(a, b) ADD(a, b)
 //   MAXIMUM(a, b)              b when either is a NaN
 //   LOAD_PART(p, n) STORE_PART(p, n, x)   the first n lanes, 0 < n <= LANES
 //   STREAM(p, x)               stores past the caches; p is a multiple of the vector's size

@@ -83,6 +83,7 @@ RK_LOOP void sums_loop(const rk_winograd_outputs *o) {
       float *result = o->results[q] + r * o->result_stride;
       const float *residual = o->residuals[q] != NULL ? o->residuals[q] + r * o->result_stride : NULL;
       for (size_t c = 0; o->accumulate && c < o->columns; c++) y[q][c] += result[c];
+      for (size_t c = 0; o->scale != NULL && c < o->columns; c++) y[q][c] *= o->scale[c];
       for (size_t c = 0; o->bias != NULL && c < o->columns; c++) y[q][c] += o->bias[c];
       for (size_t c = 0; residual != NULL && c < o->columns; c++) y[q][c] += residual[c];
       // Written so that a NaN stays one.

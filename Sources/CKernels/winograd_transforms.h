@@ -28,6 +28,7 @@ typedef struct {
   float *results[RK_WINOGRAD_RESULTS];  // NULL: outside the result
   const float *residuals[RK_WINOGRAD_RESULTS];  // added; where `results` is not NULL, NULL or laid out as it
   size_t result_stride;  // floats between rows of results
+  const float *scale;    // [columns], multiplies every row, or NULL
   const float *bias;     // [columns], added to every row, or NULL
   bool accumulate, relu;
 } rk_winograd_outputs;

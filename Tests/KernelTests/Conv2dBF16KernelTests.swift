@@ -81,6 +81,25 @@ extension KernelTests {
       }
     }
 
+    @Test(arguments: shapes.indices, Epilogue.combinations)
+    func finishesWithTheEpilogueInTheSameBitsEverywhere(_ index: Int, _ epilogue: Epilogue) {
+      let example = ConvolutionExample(Self.shapes[index], bfloat16: true)
+      let input = example.input.map(upperHalf)
+      var first: [Float] = []
+      onEveryInstructionSet { isa in
+        let pack = packed(example.shape, RK_PACK_FORWARD, example.weight)
+        let output = example.withEpilogue(epilogue) { kernel in
+          example.run(example.shape.outputCount, initial: nil, tasks: rk_conv2d_bf16_forward_tasks) {
+            rk_conv2d_bf16_forward($0, input, pack, kernel, $1, $2)
+          }
+        }
+        example.expectSums(
+          output, example.finished(epilogue), terms: example.forwardTerms, "\(isa) epilogue \(epilogue)")
+        if first.isEmpty { first = output }
+        expectSame(output, first, "\(isa) \(example.shape.name): bits with the epilogue \(epilogue)")
+      }
+    }
+
     private func packed(_ shape: rk_conv2d, _ pack: rk_pack, _ weight: [Float]) -> [UInt16] {
       withUnsafePointer(to: shape) { shape in
         let packed = Guarded<UInt16>(rk_conv2d_bf16_packed_count(shape, pack) + 1)

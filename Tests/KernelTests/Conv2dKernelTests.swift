@@ -51,10 +51,22 @@ extension rk_conv2d {
 /// The upper half of a float, the nearest bfloat16 to it but for the direction of rounding.
 func upperHalf(_ x: Float) -> UInt16 { UInt16(x.bitPattern >> 16) }
 
+/// Which parts of an epilogue there are.
+struct Epilogue {
+  let scale, bias, residual, relu: Bool
+
+  static let combinations = [
+    Epilogue(scale: true, bias: true, residual: true, relu: true),
+    Epilogue(scale: false, bias: true, residual: false, relu: false),
+    Epilogue(scale: true, bias: false, residual: false, relu: false),
+    Epilogue(scale: false, bias: false, residual: true, relu: true),
+  ]
+}
+
 /// Operands of one convolution, and its results in double.
 struct ConvolutionExample {
   let shape: rk_conv2d
-  let weight, bias, residual, gradient: [Float]
+  let weight, scale, bias, residual, gradient: [Float]
   private(set) var input: [Float]
   var output, inputGradient, weightGradient: [Double]
 
@@ -67,6 +79,7 @@ struct ConvolutionExample {
     bias = randomFloats(shape.out_channels, seed: 3)
     residual = randomFloats(shape.outputCount, seed: 4)
     gradient = rounded(randomFloats(shape.outputCount, seed: 5))
+    scale = randomFloats(shape.out_channels, seed: 8)
     var output = [Double](repeating: 0, count: shape.outputCount)
     var inputGradient = [Double](repeating: 0, count: shape.inputCount)
     var weightGradient = [Double](repeating: 0, count: shape.weightCount)
@@ -78,6 +91,31 @@ struct ConvolutionExample {
     self.output = output
     self.inputGradient = inputGradient
     self.weightGradient = weightGradient
+  }
+
+  /// The output after the epilogue, by its definition.
+  func finished(_ epilogue: Epilogue) -> [Double] {
+    output.indices.map { at in
+      let channel = at % shape.out_channels
+      var y = output[at]
+      if epilogue.scale { y *= Double(scale[channel]) }
+      if epilogue.bias { y += Double(bias[channel]) }
+      if epilogue.residual { y += Double(residual[at]) }
+      return epilogue.relu ? max(0, y) : y
+    }
+  }
+
+  func withEpilogue<Result>(_ epilogue: Epilogue, _ body: (UnsafePointer<rk_epilogue>) -> Result) -> Result {
+    scale.withUnsafeBufferPointer { scale in
+      bias.withUnsafeBufferPointer { bias in
+        residual.withUnsafeBufferPointer { residual in
+          let kernel = rk_epilogue(
+            scale: epilogue.scale ? scale.baseAddress : nil, bias: epilogue.bias ? bias.baseAddress : nil,
+            residual: epilogue.residual ? residual.baseAddress : nil, relu: epilogue.relu)
+          return withUnsafePointer(to: kernel, body)
+        }
+      }
+    }
   }
 
   /// Makes the first channel of the first position not a number.
@@ -233,29 +271,18 @@ extension KernelTests {
       }
     }
 
-    @Test(arguments: shapes.indices, [(true, true, true), (true, false, false), (false, true, true)])
-    func finishesWithTheEpilogue(_ index: Int, _ options: (bias: Bool, residual: Bool, relu: Bool)) {
+    @Test(arguments: shapes.indices, Epilogue.combinations)
+    func finishesWithTheEpilogue(_ index: Int, _ epilogue: Epilogue) {
       let example = ConvolutionExample(Self.shapes[index])
-      let shape = example.shape
-      let expected = example.output.indices.map { at in
-        var y = example.output[at]
-        if options.bias { y += Double(example.bias[at % shape.out_channels]) }
-        if options.residual { y += Double(example.residual[at]) }
-        return options.relu ? max(0, y) : y
-      }
       onEveryInstructionSet { isa in
         let pack = example.packed(RK_PACK_FORWARD)
-        let output = example.bias.withUnsafeBufferPointer { bias in
-          example.residual.withUnsafeBufferPointer { residual in
-            var epilogue = rk_epilogue(
-              bias: options.bias ? bias.baseAddress : nil, residual: options.residual ? residual.baseAddress : nil,
-              relu: options.relu)
-            return example.run(shape.outputCount, initial: nil, tasks: rk_conv2d_forward_tasks) {
-              rk_conv2d_forward($0, example.input, pack, &epilogue, $1, $2)
-            }
+        let output = example.withEpilogue(epilogue) { kernel in
+          example.run(example.shape.outputCount, initial: nil, tasks: rk_conv2d_forward_tasks) {
+            rk_conv2d_forward($0, example.input, pack, kernel, $1, $2)
           }
         }
-        example.expectSums(output, expected, terms: example.forwardTerms, "\(isa) epilogue \(options)")
+        example.expectSums(
+          output, example.finished(epilogue), terms: example.forwardTerms, "\(isa) epilogue \(epilogue)")
       }
     }
 
@@ -266,7 +293,7 @@ extension KernelTests {
         let count = withUnsafePointer(to: shape) { rk_conv2d_packed_count($0, RK_PACK_FORWARD) }
         var packed = [Float](repeating: 0, count: count)
         var output = [Float](repeating: 7, count: 3)
-        var epilogue = rk_epilogue(bias: nil, residual: nil, relu: true)
+        var epilogue = rk_epilogue(scale: nil, bias: nil, residual: nil, relu: true)
         withUnsafePointer(to: shape) {
           rk_conv2d_pack($0, RK_PACK_FORWARD, weight, &packed, 0)
           rk_conv2d_forward($0, [2], packed, &epilogue, &output, 0)
@@ -280,7 +307,7 @@ extension KernelTests {
       example.spoilFirstInput()
       onEveryInstructionSet { isa in
         let pack = example.packed(RK_PACK_FORWARD)
-        var epilogue = rk_epilogue(bias: nil, residual: nil, relu: true)
+        var epilogue = rk_epilogue(scale: nil, bias: nil, residual: nil, relu: true)
         var output = [Float](repeating: 0, count: example.shape.outputCount)
         withUnsafePointer(to: example.shape) {
           for task in 0..<rk_conv2d_forward_tasks($0) {

@@ -24,9 +24,10 @@ size_t rk_conv2d_packed_count(const rk_conv2d *shape, rk_pack pack);
 size_t rk_conv2d_pack_tasks(const rk_conv2d *shape, rk_pack pack);
 void rk_conv2d_pack(const rk_conv2d *shape, rk_pack pack, const float *weight, float *packed, size_t task);
 
-/// What happens to an output element after its sum is complete: + bias[c], + residual[same index], max(0, .), in this
-/// order; NULL and false leave a step out. The residual may not be the output.
+/// What happens to an output element after its sum is complete: * scale[c], + bias[c], + residual[same index],
+/// max(0, .), in this order; NULL and false leave a step out. The residual may not be the output.
 typedef struct {
+  const float *scale;
   const float *bias;
   const float *residual;
   bool relu;

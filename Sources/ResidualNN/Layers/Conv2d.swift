@@ -10,7 +10,7 @@ public class Conv2d: Module, Layer {
   @Registered public private(set) var bias: Parameter?
   /// Stride and padding.
   public let options: ConvolutionOptions
-  private var folded: FoldedConvolution?
+  private var folded: FoldedBatchNorm?
 
   /// Weights start as PyTorch's: uniform within 1 / sqrt(in * KH * KW).
   public init(
@@ -31,7 +31,7 @@ public class Conv2d: Module, Layer {
   /// `max(0, norm(self(x)) + residual)` with each part optional: one block of a residual network.
   ///
   /// In training, normalising, adding and the ReLU are one pass over memory. Where nothing is recorded and `norm` uses
-  /// running statistics, it is folded into the weights and everything happens as the convolution's sums are complete.
+  /// running statistics, everything happens as the convolution's sums are complete.
   public func callAsFunction(
     _ x: Tensor, normalizedBy norm: BatchNorm2d?, adding residual: Tensor? = nil, relu: Bool = false
   ) -> Tensor {
@@ -42,12 +42,13 @@ public class Conv2d: Module, Layer {
     }
     let records = isRecording(x, weight.value, bias?.value, norm.weight?.value, norm.bias?.value, residual)
     if !norm.usesBatchStatistics && !records {
-      let current = FoldedConvolution.current(folded, of: self, norm)
+      let current = FoldedBatchNorm.current(folded, of: norm, after: self)
       folded = current
       return inferenceConv2d(
-        x, weight: current.weight, bias: current.bias, residual: residual, relu: relu, options: options)
+        x, weight: weight.value, scale: current.scale, bias: current.shift, residual: residual, relu: relu,
+        options: options)
     }
-    folded = nil  // training makes it stale; it is as large as the weights, twice
+    weight.value.storage.forgetDerived()  // packed for evaluation: as large as the weight, and soon stale
     return norm(self(x), tail: BatchNormTail(adding: residual, relu: relu))
   }
 

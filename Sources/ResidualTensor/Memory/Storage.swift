@@ -36,7 +36,15 @@ public final class Storage {
   }
 
   /// Says that the content was changed through `pointer`.
-  public func markChanged() { version += 1 }
+  public func markChanged() {
+    version += 1
+    forgetDerived()
+  }
+
+  /// Drops what was computed from the content and kept, to free its memory.
+  public func forgetDerived() {
+    if !derived.isEmpty { derived = [:] }
+  }
 
   /// A value computed from the content, kept until the content changes.
   func cached(_ name: String, version: Int, make: () -> Storage) -> Storage {

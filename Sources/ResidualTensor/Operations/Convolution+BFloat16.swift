@@ -53,12 +53,9 @@ extension Convolution {
       storage: weight.cached("packed\(pack.rawValue)bfloat16", version: weight.version, make: make))
   }
 
-  /// The float32 output of a product of bfloat16 operands, with bias, residual and ReLU in float32.
-  func forward(
-    _ input: BFloat16Buffer, weight: Storage, reused: Bool, bias: Storage?, residual: Storage? = nil,
-    relu: Bool = false
-  ) -> Storage {
-    makeOutput(bias: bias, residual: residual, relu: relu) { shape, epilogue, output in
+  /// The float32 output of a product of bfloat16 operands, finished in float32.
+  func forward(_ input: BFloat16Buffer, weight: Storage, reused: Bool, epilogue: ConvolutionEpilogue) -> Storage {
+    makeOutput(epilogue) { shape, epilogue, output in
       if !reused && rk_conv2d_bf16_prefers_direct(shape) {
         Threads.run(rk_conv2d_bf16_forward_direct_tasks(shape)) {
           rk_conv2d_bf16_forward_direct(shape, input.pointer, weight.pointer, epilogue, output, $0)
@@ -94,7 +91,8 @@ extension Convolution {
     let recording = isRecording(x, weight, bias)
     let input = BFloat16Buffer(activation: x.storage)
     let weights = weight.storage
-    let output = forward(input, weight: weights, reused: !recording, bias: bias?.storage)
+    let output = forward(
+      input, weight: weights, reused: !recording, epilogue: ConvolutionEpilogue(bias: bias?.storage))
     let (nodeX, nodeW, nodeB) = (x.node, weight.node, bias?.node)
     let keptInput = nodeW == nil ? nil : input
     return .recorded(output, shape: outputShape, from: x, weight, bias) { gradient in

@@ -84,14 +84,12 @@ struct Convolution {
     withUnsafePointer(to: kernel, body)
   }
 
-  /// The output `[N, O, OH, OW]`, with bias, residual and ReLU applied as each sum is complete.
+  /// The output `[N, O, OH, OW]`, finished as `epilogue` says as each sum is complete.
   ///
   /// A weight that is used once, as in training, may be packed piece by piece inside the product; one that is `reused`
   /// is packed before the first use.
-  func forward(
-    _ input: Storage, weight: Storage, reused: Bool, bias: Storage?, residual: Storage? = nil, relu: Bool = false
-  ) -> Storage {
-    makeOutput(bias: bias, residual: residual, relu: relu) { shape, epilogue, output in
+  func forward(_ input: Storage, weight: Storage, reused: Bool, epilogue: ConvolutionEpilogue) -> Storage {
+    makeOutput(epilogue) { shape, epilogue, output in
       if !reused && rk_conv2d_prefers_direct(shape) {
         Threads.run(rk_conv2d_forward_direct_tasks(shape)) {
           rk_conv2d_forward_direct(shape, input.pointer, weight.pointer, epilogue, output, $0)
@@ -107,13 +105,11 @@ struct Convolution {
 
   /// The output, written by `body`, which is told what to do as each sum is complete.
   func makeOutput(
-    bias: Storage?, residual: Storage?, relu: Bool,
+    _ epilogue: ConvolutionEpilogue,
     _ body: (UnsafePointer<rk_conv2d>, UnsafePointer<rk_epilogue>, UnsafeMutablePointer<Float>) -> Void
   ) -> Storage {
     let output = Storage(uninitialized: outputShape.elementCount)
-    let epilogue = rk_epilogue(
-      bias: bias.map { UnsafePointer($0.pointer) }, residual: residual.map { UnsafePointer($0.pointer) }, relu: relu)
-    withUnsafePointer(to: epilogue) { epilogue in withKernel { body($0, epilogue, output.pointer) } }
+    withUnsafePointer(to: epilogue.kernel) { epilogue in withKernel { body($0, epilogue, output.pointer) } }
     return output
   }
 
@@ -145,6 +141,21 @@ struct Convolution {
   }
 }
 
+/// What happens to each result as its sum is complete: `max(0, scale * sum + bias + residual)`, each part optional.
+struct ConvolutionEpilogue {
+  var scale: Storage?
+  var bias: Storage?
+  var residual: Storage?
+  var relu = false
+
+  /// The kernels' view of it; valid as long as the storages live.
+  var kernel: rk_epilogue {
+    rk_epilogue(
+      scale: scale.map { UnsafePointer($0.pointer) }, bias: bias.map { UnsafePointer($0.pointer) },
+      residual: residual.map { UnsafePointer($0.pointer) }, relu: relu)
+  }
+}
+
 /// Sums over everything but the channel, added to a bias gradient `[C]`.
 func receiveChannelSums(_ gradient: Storage, channels: Int, by node: Node) {
   let rows = gradient.count / max(1, channels)
@@ -172,7 +183,8 @@ public func conv2d(_ x: Tensor, weight: Tensor, bias: Tensor? = nil, options: Co
   if Precision.current == .bfloat16 && convolution.supportsBFloat16 {
     return convolution.mixedPrecision(x, weight: weight, bias: bias)
   }
-  let output = convolution.forward(input, weight: weights, reused: !recording, bias: bias?.storage)
+  let output = convolution.forward(
+    input, weight: weights, reused: !recording, epilogue: ConvolutionEpilogue(bias: bias?.storage))
   let (nodeX, nodeW, nodeB) = (x.node, weight.node, bias?.node)
   // The input is kept for the weight's gradient only.
   let keptInput = nodeW == nil ? nil : input
@@ -228,9 +240,10 @@ public func linear(_ x: Tensor, weight: Tensor, bias: Tensor? = nil) -> Tensor {
 }
 
 /// A convolution outside the record with everything that may follow it done as each sum is complete:
-/// `max(0, conv2d(x) + bias + residual)`.
+/// `max(0, scale * conv2d(x) + bias + residual)`, with one `scale` and `bias` for each output channel.
 public func inferenceConv2d(
-  _ x: Tensor, weight: Tensor, bias: Tensor?, residual: Tensor?, relu: Bool, options: ConvolutionOptions
+  _ x: Tensor, weight: Tensor, scale: Tensor?, bias: Tensor?, residual: Tensor?, relu: Bool,
+  options: ConvolutionOptions
 ) -> Tensor {
   let convolution = Convolution(input: x.shape, weight: weight.shape, options: options)
   if let residual {
@@ -238,14 +251,14 @@ public func inferenceConv2d(
       residual.shape == convolution.outputShape,
       "conv2d: residual \(residual.shape) for an output of shape \(convolution.outputShape)")
   }
+  let epilogue = ConvolutionEpilogue(
+    scale: scale?.storage, bias: bias?.storage, residual: residual?.storage, relu: relu)
   let output: Storage
   if Precision.current == .bfloat16 && convolution.supportsBFloat16 {
-    output = convolution.forward(
-      BFloat16Buffer(activation: x.storage), weight: weight.storage, reused: true, bias: bias?.storage,
-      residual: residual?.storage, relu: relu)
+    let input = BFloat16Buffer(activation: x.storage)
+    output = convolution.forward(input, weight: weight.storage, reused: true, epilogue: epilogue)
   } else {
-    output = convolution.forward(
-      x.storage, weight: weight.storage, reused: true, bias: bias?.storage, residual: residual?.storage, relu: relu)
+    output = convolution.forward(x.storage, weight: weight.storage, reused: true, epilogue: epilogue)
   }
   return Tensor(storage: output, shape: convolution.outputShape)
 }
