@@ -1,5 +1,7 @@
 #include "conv2d_rectangle.h"
 
+#include <stdint.h>
+
 #include "conv2d_pack.h"
 #include "microkernel.h"
 
@@ -99,14 +101,26 @@ void rk_locate_rows(const rk_product *p, const rk_rectangle *r, size_t row, size
 
 size_t rk_rectangle_cost(const rk_rectangle *r) { return r->tiles * tile_cost(r); }
 
+// Products of a position with all taps there are, for all images.
+static size_t most_work(const rk_product *p) {
+  size_t rows = p->height.result * p->width.result * p->batch, taps = p->height.kernel * p->width.kernel;
+  return rows * taps * p->depth * divide_up(p->columns, RK_PANEL) * RK_PANEL;
+}
+
 rk_partition rk_partition_of(const rk_product *p) {
   rk_partition part = {.panels = divide_up(p->columns, RK_PANEL)};
+  part.units = divide_up(part.panels, p->tile_panels);
+  if (most_work(p) <= TASK_WORK) {
+    // One task, for which no rectangle needs to be looked at: any bound of their cost will do.
+    part.chunks = part.groups = 1;
+    part.cost = SIZE_MAX / 2;
+    return part;
+  }
   size_t tiles = 0;
   for (rk_rectangle r = {0}; rk_next_rectangle(p, &r);) {
     part.cost += rk_rectangle_cost(&r);
     tiles += r.tiles;
   }
-  part.units = divide_up(part.panels, p->tile_panels);
   size_t unit_floats = p->height.kernel * p->width.kernel * p->depth * RK_PANEL * p->tile_panels;
   size_t work = part.cost * p->tile_rows * p->depth * part.panels * RK_PANEL;
   size_t tasks = minimum(maximum(work / TASK_WORK, 1), MOST_TASKS);

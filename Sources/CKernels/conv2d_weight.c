@@ -163,7 +163,7 @@ static inline void copy_pieces(const float *x, size_t stride, size_t length, siz
   }
 }
 
-// `depth` pieces of at most `in_channels` floats, the lengths that first layers have without a loop each.
+// `depth` pieces of at most `in_channels` floats; those of images, up to four channels, without a loop for each.
 static void gather_pieces(const float *x, size_t stride, size_t length, size_t depth, float *out) {
   switch (length) {
   case 1:
@@ -172,6 +172,8 @@ static void gather_pieces(const float *x, size_t stride, size_t length, size_t d
     return copy_pieces(x, stride, 2, depth, out);
   case 3:
     return copy_pieces(x, stride, 3, depth, out);
+  case 4:
+    return copy_pieces(x, stride, 4, depth, out);
   default:
     return copy_pieces(x, stride, length, depth, out);
   }

@@ -2,8 +2,9 @@
 """Measures our program beside PyTorch, ONNX Runtime, OpenVINO and h5py, alternately in one run, and prints the ratios.
 
 `tools/benchmark` calls it with what it needs. The sides are processes that speak the protocol of
-benchmark_contender.py: all are warm, one works at a time, round after round in turn, and medians are compared. The
-other side's figure is that of its best variant.
+benchmark_contender.py: all are warm, one works at a time, round after round in turn. The other side's figure is that of
+its best variant, the ratio the median of the rounds' ratios: what disturbs the machine for longer than a round disturbs
+both sides of it.
 """
 
 import argparse
@@ -233,7 +234,8 @@ def row_result(row, sides, failures):
     if "ours" in sides and others:
         ours = sides["ours"]
         result["best_other"] = min(others, key=others.get)
-        result["ratio"] = others[result["best_other"]] / ours["median"]
+        rounds = zip(sides[result["best_other"]]["rounds"], ours["rounds"])
+        result["ratio"] = statistics.median(theirs / own for theirs, own in rounds)
         if step_gflop(row):
             result["gflops"] = step_gflop(row) / ours["median"]
             if "peak_gflops" in ours and "bf16" not in row.key:
