@@ -1,5 +1,6 @@
 // 3x3 convolutions with stride 1 by Winograd's F(2x2, 3x3), see winograd_transforms.h: the forward pass and the input
 // gradient as 16 matrix products on transformed operands, with 4 products for a result where the definition has 9.
+// Results of a tile share their sums: a NaN or an infinity in the source reaches all four.
 #ifndef RESIDUAL_CONV2D_WINOGRAD_H
 #define RESIDUAL_CONV2D_WINOGRAD_H
 
