@@ -91,7 +91,7 @@ class Contender:
     """A process that measures a round whenever it is told to."""
 
     def __init__(self, name, command):
-        self.name, self.command, self.seconds, self.end = name, command, [], {}
+        self.name, self.command, self.seconds, self.peaks, self.end = name, command, [], [], {}
         self.errors = tempfile.TemporaryFile("w+")
         try:
             self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
@@ -119,7 +119,10 @@ class Contender:
 
     def go(self):
         self.process.stdin.write("go\n")
-        self.seconds.append(self.event("round")["seconds"])
+        event = self.event("round")
+        self.seconds.append(event["seconds"])
+        if "peak_gflops" in event:
+            self.peaks.append(event["peak_gflops"])
 
     def finish(self):
         self.process.stdin.close()
@@ -134,7 +137,8 @@ class Contender:
 
     def figures(self):
         figures = dict(median=statistics.median(self.seconds), rounds=self.seconds, **self.end)
-        figures |= {key: self.ready[key] for key in ("peak_gflops", "check") if key in self.ready}
+        figures |= {"check": self.ready["check"]} if "check" in self.ready else {}
+        figures |= {"peaks_gflops": self.peaks} if self.peaks else {}
         return {key: value for key, value in figures.items() if key != "event"}
 
 
@@ -238,8 +242,9 @@ def row_result(row, sides, failures):
         result["ratio"] = statistics.median(theirs / own for theirs, own in rounds)
         if step_gflop(row):
             result["gflops"] = step_gflop(row) / ours["median"]
-            if "peak_gflops" in ours and "bf16" not in row.key:
-                result["share_of_peak"] = result["gflops"] / ours["peak_gflops"]
+            if "bf16" not in row.key:
+                rounds = zip(ours["rounds"], ours["peaks_gflops"])
+                result["share_of_peak"] = statistics.median(step_gflop(row) / time / peak for time, peak in rounds)
         checks = {name: side["check"] for name, side in sides.items() if "check" in side}
         tolerance = 0.1 if "bf16" in row.key else 0.01
         if any(abs(check - ours.get("check", check)) > tolerance * abs(check) for check in checks.values()):

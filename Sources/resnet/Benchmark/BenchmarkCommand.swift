@@ -36,13 +36,14 @@ struct BenchmarkCommand: ParsableCommand {
     let output = Output(json: true)
     let workload = try makeWorkload()
     let checks = try (0..<max(1, warmUp)).map { _ in try step(workload) }
-    try output.write(Ready(check: checks[0], peak_gflops: MachinePeak.measureGFLOPS()))
+    try output.write(Ready(check: checks[0]))
     while let line = readLine() {
       guard line == "go" else { throw ValidationError("told '\(line)', and knows only 'go'") }
       let start = ContinuousClock.now
       for _ in 0..<steps { _ = try step(workload) }
       let seconds = (ContinuousClock.now - start) / .seconds(1)
-      try output.write(Round(seconds: row == .convolution ? seconds : seconds / Double(steps)))
+      let perStep = row == .convolution ? seconds : seconds / Double(steps)
+      try output.write(Round(seconds: perStep, peak_gflops: MachinePeak.measureGFLOPS()))
     }
     try output.write(
       End(
@@ -76,12 +77,12 @@ struct BenchmarkCommand: ParsableCommand {
   private struct Ready: Encodable {
     let event = "ready"
     let check: Double?
-    let peak_gflops: Double
   }
 
   private struct Round: Encodable {
     let event = "round"
     let seconds: Double
+    let peak_gflops: Double
   }
 
   private struct End: Encodable {
