@@ -24,7 +24,9 @@ size_t rk_conv2d_backward_input_tasks(const rk_conv2d *shape) {
 void rk_conv2d_backward_input(const rk_conv2d *shape, const float *grad_output, const float *packed, bool accumulate,
                               float *grad_input, size_t task) {
   rk_product product = rk_product_of(shape, true);
-  if (rk_winograd_pays(shape)) return rk_winograd_run(&product, grad_output, packed, NULL, accumulate, grad_input, task);
+  if (rk_winograd_pays(shape)) {
+    return rk_winograd_run(&product, grad_output, packed, NULL, accumulate, grad_input, task);
+  }
   rk_product_run(&product, rk_microkernels_current()->by_rows, grad_output, packed, NULL, accumulate, grad_input, task);
 }
 

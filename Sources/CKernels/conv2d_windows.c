@@ -47,7 +47,9 @@ static window window_at(const rk_axis *axis, size_t position) {
   return (window){padded - last * axis->stride, subtract_or_zero(last + 1, first), (ptrdiff_t)last};
 }
 
-static bool same_taps(const window *a, const window *b) { return a->taps == b->taps && (a->taps == 0 || a->tap == b->tap); }
+static bool same_taps(const window *a, const window *b) {
+  return a->taps == b->taps && (a->taps == 0 || a->tap == b->tap);
+}
 
 // How many positions from `start` on, `step` apart, meet the same taps as the first. Those that meet data and the same
 // taps are neighbours, so that the last of them is found by halving.

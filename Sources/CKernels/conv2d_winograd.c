@@ -155,9 +155,9 @@ typedef struct {
   float *result;
   bool accumulate;
   size_t unit, unit_end;
-  size_t row, row_end;                            // the block
-  size_t patch_stride, sum_stride, sum_width;     // floats between the arrays of two products, and two rows of sums
-  float *patches, *sums;                          // [4][rows][depth] and [16][rows][columns of the task]
+  size_t row, row_end;                         // the block
+  size_t patch_stride, sum_stride, sum_width;  // floats between the arrays of two products, and two rows of sums
+  float *patches, *sums;                       // [4][rows][depth] and [16][rows][columns of the task]
   _Alignas(64) float scratch[SCRATCH_FLOATS + PADDING_FLOATS];
 } task;
 

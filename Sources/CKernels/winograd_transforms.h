@@ -1,7 +1,7 @@
 // The transforms of Winograd's F(2x2, 3x3): a 2x2 tile of results of a 3x3 convolution is
 //   Y = Aᵀ [ (G g Gᵀ) * (Bᵀ d B) ] A
-// with the 3x3 kernel g, the 4x4 patch d of the source that the tile meets and * element by element: 16 products instead
-// of 36. (Lavin and Gray, Fast Algorithms for Convolutional Neural Networks, arXiv:1509.09308.)
+// with the 3x3 kernel g, the 4x4 patch d of the source that the tile meets and * element by element: 16 products
+// instead of 36. (Lavin and Gray, Fast Algorithms for Convolutional Neural Networks, arXiv:1509.09308.)
 //
 // All transforms are linear and work on many channels and images at once: element q of a patch is an array.
 #ifndef RESIDUAL_WINOGRAD_TRANSFORMS_H
@@ -13,8 +13,8 @@
 /// Elements of a tile of results, of a kernel and of a patch, in rows of 2, 3 and 4.
 enum { RK_WINOGRAD_RESULTS = 4, RK_WINOGRAD_TAPS = 9, RK_WINOGRAD_PATCH = 16, RK_WINOGRAD_SIDE = 4 };
 
-/// Row `row` of the transformed patch: out[j * stride + i] = (Bᵀ d B)[row, j], with d[q] = patch[q][i], for i < count.
-/// Two rows of the patch are read: `row` 0 and 2, 1 and 2, 2 and 1, or 1 and 3.
+/// Row `row` of the transformed patch: out[j * stride + i] = (Bᵀ d B)[row, j] with d[q] = patch[q][i], for i < count.
+/// Two rows of the patch are read: for `row` 0 to 3, rows 0 and 2, 1 and 2, 2 and 1, 1 and 3.
 void rk_winograd_transform_patch(const float *const patch[RK_WINOGRAD_PATCH], size_t row, size_t count, float *out,
                                  size_t stride);
 

@@ -9,7 +9,7 @@ public final class Storage {
   public let count: Int
   /// Grows with every change of the content after creation.
   public private(set) var version = 0
-  private var derived: [String: (version: Int, storage: Storage)] = [:]
+  private var derived: [String: Storage] = [:]
 
   /// Uninitialised memory for `count` floats.
   public init(uninitialized count: Int) {
@@ -47,13 +47,13 @@ public final class Storage {
   }
 
   /// A value computed from the content, kept until the content changes.
-  func cached(_ name: String, version: Int, make: () -> Storage) -> Storage {
-    if let entry = derived[name], entry.version == version { return entry.storage }
+  func cached(_ name: String, make: () -> Storage) -> Storage {
+    if let storage = derived[name] { return storage }
     let storage = make()
     keep(storage, as: name)
     return storage
   }
 
   /// Keeps what `cached` would compute under that name, for whoever has it already.
-  func keep(_ storage: Storage, as name: String) { derived[name] = (version, storage) }
+  func keep(_ storage: Storage, as name: String) { derived[name] = storage }
 }

@@ -21,7 +21,7 @@ struct BFloat16Buffer {
 
   /// The same of an activation, which does not change: kept beside it, for the next convolution that reads it.
   init(activation: Storage) {
-    storage = activation.cached(Self.name, version: activation.version) { BFloat16Buffer(activation).storage }
+    storage = activation.cached(Self.name) { BFloat16Buffer(activation).storage }
   }
 
   /// Keeps the buffer as the rounded values of `source`, for an operation that writes both in one pass.
@@ -50,7 +50,7 @@ extension Convolution {
     }
     guard keep else { return BFloat16Buffer(storage: make()) }
     return BFloat16Buffer(
-      storage: weight.cached("packed\(pack.rawValue)bfloat16", version: weight.version, make: make))
+      storage: weight.cached("packed\(pack.rawValue)bfloat16", make: make))
   }
 
   /// The float32 output of a product of bfloat16 operands, finished in float32.

@@ -77,7 +77,7 @@ struct Convolution {
       }
     }
     // Images of another size may want another arrangement, which has another size.
-    return keep ? weight.cached("packed\(pack.rawValue) \(count)", version: weight.version, make: make) : make()
+    return keep ? weight.cached("packed\(pack.rawValue) \(count)", make: make) : make()
   }
 
   func withKernel<Result>(_ body: (UnsafePointer<rk_conv2d>) -> Result) -> Result {
