@@ -14,6 +14,7 @@ enum {
   SCRATCH_FLOATS = 160 * 1024,
   MOST_ROWS = 96,
   FEWEST_ROWS = 48,
+  FEWEST_PARTS = 6,  // of RK_PART_ROWS rows in a block, or it spends its time on fetching weights
   // Arrays for the products begin in different sets of the cache.
   LINE = 64 / sizeof(float),
   PAGE = 4096 / sizeof(float),
@@ -40,17 +41,17 @@ static size_t met_taps(const rk_axis *axis) {
 }
 
 bool rk_winograd_pays(const rk_conv2d *s) {
-  // More channels leave no room in the scratch.
-  enum { FEWEST_CHANNELS = 32, MOST_CHANNELS = 4096, FEWEST_ROWS = 32 };
+  // More channels leave no room in the scratch. Transforming the weights costs as much as PACKING_ROWS more rows.
+  enum { FEWEST_CHANNELS = 32, MOST_CHANNELS = 4096, FEWEST_ROWS = 32, PACKING_ROWS = 16 };
   if (s->kernel_height != KERNEL || s->kernel_width != KERNEL || s->stride_height != 1 || s->stride_width != 1 ||
       s->padding_height >= KERNEL || s->padding_width >= KERNEL || s->in_channels < FEWEST_CHANNELS ||
       s->out_channels < FEWEST_CHANNELS || s->in_channels > MOST_CHANNELS || s->out_channels > MOST_CHANNELS) {
     return false;
   }
   rk_axis height = rk_height_axis(s, false), width = rk_width_axis(s, false);
-  size_t tiles = tile_count(s->out_height) * tile_count(s->out_width);
-  if (tiles * s->batch < FEWEST_ROWS) return false;
-  return met_taps(&height) * met_taps(&width) * 3 > tiles * PRODUCTS * 4;
+  size_t rows = tile_count(s->out_height) * tile_count(s->out_width) * s->batch;
+  size_t products = met_taps(&height) * met_taps(&width) * s->batch;
+  return rows >= FEWEST_ROWS && products * 3 > (rows + PACKING_ROWS) * PRODUCTS * 4;
 }
 
 size_t rk_winograd_packed_count(const rk_product *p) {
@@ -130,7 +131,7 @@ static partition partition_of(const rk_product *p) {
   size_t blocks_of_all = divide_up(part.parts, maximum(most_parts(p, part.units), 1));
   part.groups = minimum(divide_up(tasks, blocks_of_all), part.units);
   while (part.groups < part.units &&
-         (part.units % part.groups != 0 || most_parts(p, part.units / part.groups) == 0)) {
+         (part.units % part.groups != 0 || most_parts(p, part.units / part.groups) < FEWEST_PARTS)) {
     part.groups++;
   }
   part.blocks = divide_up(part.parts, most_parts(p, part.units / part.groups));

@@ -174,7 +174,7 @@ extension KernelTests {
       convolution(batch: 2, 12, 10, channels: (34, 33), kernel: (3, 3), padding: (2, 0)),
       convolution(batch: 70, 6, 6, channels: (36, 32), kernel: (3, 3), padding: (1, 1)),
       convolution(batch: 2, 8, 10, channels: (300, 40), kernel: (3, 3), padding: (1, 1)),
-      convolution(batch: 4, 7, 6, channels: (64, 260), kernel: (3, 3), padding: (1, 1)),
+      convolution(batch: 8, 7, 6, channels: (64, 260), kernel: (3, 3), padding: (1, 1)),
       convolution(batch: 2, 12, 10, channels: (700, 200), kernel: (3, 3), padding: (1, 1)),
     ]
 
