@@ -6,6 +6,7 @@
 
 #include <string.h>
 
+#include "arithmetic.h"
 #include "bfloat16.h"
 #include "conv2d_choices.h"
 #include "conv2d_product.h"
@@ -13,9 +14,6 @@
 #include "microkernel_bf16.h"
 
 enum { PAIRS_AT_ONCE = 128, TASK_PAIRS = 64 * 1024 };
-
-static size_t minimum(size_t a, size_t b) { return a < b ? a : b; }
-static size_t divide_up(size_t a, size_t b) { return (a + b - 1) / b; }
 
 bool rk_conv2d_bf16_supported(const rk_conv2d *shape) {
   return shape->in_channels % 2 == 0 && shape->out_channels % 2 == 0;

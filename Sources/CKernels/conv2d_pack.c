@@ -1,11 +1,11 @@
 #include "conv2d_pack.h"
 
+#include "arithmetic.h"
 #include "conv2d_winograd.h"
 #include "microkernel.h"
 
 enum { TASK_FLOATS = 64 * 1024 };
 
-static size_t divide_up(size_t a, size_t b) { return (a + b - 1) / b; }
 static size_t tap_count(const rk_product *p) { return p->height.kernel * p->width.kernel; }
 static size_t matrix_count(const rk_product *p) { return divide_up(p->columns, RK_PANEL) * tap_count(p); }
 

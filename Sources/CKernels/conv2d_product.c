@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "arithmetic.h"
 #include "microkernel.h"
 
 enum {
@@ -12,10 +13,6 @@ enum {
   // What a task packs for itself: all taps of one panel of a 3 x 3 kernel over 256 channels.
   SCRATCH_FLOATS = 9 * 256 * RK_PANEL,
 };
-
-static size_t minimum(size_t a, size_t b) { return a < b ? a : b; }
-static size_t maximum(size_t a, size_t b) { return a > b ? a : b; }
-static size_t divide_up(size_t a, size_t b) { return (a + b - 1) / b; }
 
 // Depth of a packed matrix.
 static size_t padded_depth(const rk_product *p) { return divide_up(p->depth, p->depth_multiple) * p->depth_multiple; }
@@ -97,9 +94,9 @@ static void multiply_tile(const task *t, const rk_rectangle *r, const block *b, 
     tile.c = t->result + column;
     tile.fetches_rows = panel == t->panel;
     if (last && t->epilogue != NULL) {
-      tile.scale = t->epilogue->scale != NULL ? t->epilogue->scale + column : NULL;
-      tile.bias = t->epilogue->bias != NULL ? t->epilogue->bias + column : NULL;
-      tile.residual = t->epilogue->residual != NULL ? t->epilogue->residual + column : NULL;
+      tile.scale = from_offset(t->epilogue->scale, column);
+      tile.bias = from_offset(t->epilogue->bias, column);
+      tile.residual = from_offset(t->epilogue->residual, column);
       tile.relu = t->epilogue->relu;
     }
     t->by_rows(&tile);

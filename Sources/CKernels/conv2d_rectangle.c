@@ -2,6 +2,7 @@
 
 #include <stdint.h>
 
+#include "arithmetic.h"
 #include "conv2d_pack.h"
 #include "microkernel.h"
 
@@ -19,10 +20,6 @@ enum {
   // With this many groups of panels rows stay together, or every task of a group would pack the same panels.
   ENOUGH_GROUPS = 8,
 };
-
-static size_t minimum(size_t a, size_t b) { return a < b ? a : b; }
-static size_t maximum(size_t a, size_t b) { return a > b ? a : b; }
-static size_t divide_up(size_t a, size_t b) { return (a + b - 1) / b; }
 
 rk_product rk_product_of(const rk_conv2d *s, bool gradient) {
   return (rk_product){

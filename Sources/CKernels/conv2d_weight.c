@@ -5,6 +5,7 @@
 #include <stdatomic.h>
 #include <string.h>
 
+#include "arithmetic.h"
 #include "conv2d_choices.h"
 #include "conv2d_windows.h"
 #include "microkernel.h"
@@ -19,9 +20,6 @@ enum {
   MOST_TASKS = 16,
 };
 
-static size_t minimum(size_t a, size_t b) { return a < b ? a : b; }
-static size_t maximum(size_t a, size_t b) { return a > b ? a : b; }
-static size_t divide_up(size_t a, size_t b) { return (a + b - 1) / b; }
 static size_t tap_count(const rk_conv2d *s) { return s->kernel_height * s->kernel_width; }
 static size_t column_count(const rk_conv2d *s) { return tap_count(s) * s->in_channels; }
 

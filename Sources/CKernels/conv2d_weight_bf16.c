@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "conv2d_bf16.h"
+#include "arithmetic.h"
 #include "conv2d_choices.h"
 #include "conv2d_windows.h"
 #include "dispatch.h"
@@ -19,10 +20,6 @@ enum {
   TASK_WORK = 1 << 22,
   MOST_TASKS = 16,
 };
-
-static size_t minimum(size_t a, size_t b) { return a < b ? a : b; }
-static size_t maximum(size_t a, size_t b) { return a > b ? a : b; }
-static size_t divide_up(size_t a, size_t b) { return (a + b - 1) / b; }
 
 // `units` are a tap and a panel of input channels, `tiles` at most 32 output channels; a task is one group of either.
 typedef struct {

@@ -1,5 +1,7 @@
 #include "conv2d_windows.h"
 
+#include "arithmetic.h"
+
 rk_axis rk_height_axis(const rk_conv2d *s, bool gradient) {
   return (rk_axis){
       .result = gradient ? s->height : s->out_height,
@@ -23,8 +25,6 @@ rk_axis rk_width_axis(const rk_conv2d *s, bool gradient) {
 }
 
 static size_t subtract_or_zero(size_t a, size_t b) { return a > b ? a - b : 0; }
-static size_t minimum(size_t a, size_t b) { return a < b ? a : b; }
-static size_t maximum(size_t a, size_t b) { return a > b ? a : b; }
 
 // The taps that the window of one result position meets.
 typedef struct {

@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "arithmetic.h"
 #include "microkernel.h"
 #include "winograd_transforms.h"
 
@@ -26,10 +27,6 @@ enum {
   TASK_WORK = 1 << 20,
   ENOUGH_TASKS = 16,
 };
-
-static size_t minimum(size_t a, size_t b) { return a < b ? a : b; }
-static size_t maximum(size_t a, size_t b) { return a > b ? a : b; }
-static size_t divide_up(size_t a, size_t b) { return (a + b - 1) / b; }
 
 static size_t tile_count(size_t results) { return divide_up(results, TILE); }
 
@@ -235,7 +232,7 @@ static void multiply(const task *t, size_t unit, size_t q) {
         .b = weights_of(t, unit, q),
         .b_stride = RK_PANEL,
         .b_panel = (ptrdiff_t)(PRODUCTS * b_floats),
-        .next_b = next_b != NULL && fetched < b_floats ? next_b + fetched : NULL,
+        .next_b = fetched < b_floats ? from_offset(next_b, fetched) : NULL,
         .c = sums_of(t, unit, q),
         .c_rows = c_rows,
     };
@@ -258,8 +255,8 @@ static void write_results(const task *t, size_t unit) {
         .rows = count,
         .columns = unit_columns(t, unit),
         .result_stride = p->columns,
-        .scale = e->scale != NULL ? e->scale + column : NULL,
-        .bias = e->bias != NULL ? e->bias + column : NULL,
+        .scale = from_offset(e->scale, column),
+        .bias = from_offset(e->bias, column),
         .accumulate = t->accumulate,
         .relu = e->relu,
     };
@@ -268,7 +265,7 @@ static void write_results(const task *t, size_t unit) {
       if (h >= p->height.result || w >= p->width.result) continue;
       size_t at = ((h * p->width.result + w) * p->batch + s.image) * p->columns + column;
       outputs.results[q] = t->result + at;
-      outputs.residuals[q] = e->residual != NULL ? e->residual + at : NULL;
+      outputs.residuals[q] = from_offset(e->residual, at);
     }
     rk_winograd_transform_sums(&outputs);
   }

@@ -240,11 +240,11 @@ def row_result(row, sides, failures):
         result["best_other"] = min(others, key=others.get)
         rounds = zip(sides[result["best_other"]]["rounds"], ours["rounds"])
         result["ratio"] = statistics.median(theirs / own for theirs, own in rounds)
-        if step_gflop(row):
-            result["gflops"] = step_gflop(row) / ours["median"]
+        if gflop := step_gflop(row):
+            result["gflops"] = gflop / ours["median"]
             if "bf16" not in row.key:
                 rounds = zip(ours["rounds"], ours["peaks_gflops"])
-                result["share_of_peak"] = statistics.median(step_gflop(row) / time / peak for time, peak in rounds)
+                result["share_of_peak"] = statistics.median(gflop / time / peak for time, peak in rounds)
         checks = {name: side["check"] for name, side in sides.items() if "check" in side}
         tolerance = 0.1 if "bf16" in row.key else 0.01
         if any(abs(check - ours.get("check", check)) > tolerance * abs(check) for check in checks.values()):
