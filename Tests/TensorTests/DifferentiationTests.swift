@@ -33,6 +33,31 @@ struct DifferentiationTests {
     #expect(x.grad?.scalars == [5, 5])
   }
 
+  @Test("A retained record is differentiated as often as one likes")
+  func retainedGraph() {
+    let x = Tensor([1, -2], shape: [2]).requiringGrad()
+    let trunk = relu(x * x)
+    let (first, second) = ((trunk * 3).sum(), (trunk * trunk).sum())
+    first.backward(retainGraph: true)
+    #expect(x.grad?.scalars == [6, -12])
+    first.backward(retainGraph: true)
+    #expect(x.grad?.scalars == [12, -24])
+    x.clearGrad()
+    // The last pass through the trunk uses it up.
+    second.backward()
+    #expect(x.grad?.scalars == [4, -32])
+  }
+
+  @Test("A retained record of a recomputed part is computed again each time")
+  func retainedRecomputation() {
+    let x = Tensor([1, -2], shape: [2]).requiringGrad()
+    let y = recomputing { x * x * x }
+    for pass in 1...3 {
+      y.backward(Tensor(repeating: 1, shape: [2]), retainGraph: true)
+      #expect(x.grad?.scalars == [Float(3 * pass), Float(12 * pass)])
+    }
+  }
+
   @Test("The upstream gradient belongs to the caller and never changes")
   func upstreamIsNotWrittenTo() {
     let x = Tensor([1, 2], shape: [2]).requiringGrad()
@@ -156,13 +181,15 @@ struct DifferentiationTests {
 @Suite("Broken promises are named")
 struct PreconditionTests {
   enum Mistake: String, CaseIterable, Codable {
-    case secondBackward, backwardOfConstant, backwardWithoutRecording, backwardOfMany, wrongUpstream, shapesDiffer
+    case secondBackward, changedFactor, changedWeight, backwardOfConstant, backwardWithoutRecording, backwardOfMany, wrongUpstream, shapesDiffer
     case wrongCount, negativeSize, reshapeCount, itemOfMany, labelOutOfRange, labelCount, flattenedScalar
     case poolKernelTooLarge, convolutionChannels
 
     var message: String {
       switch self {
       case .secondBackward: "backward: this part of the computation was already differentiated"
+      case .changedFactor: "backward: a value that * needs for its gradient was changed after the forward pass"
+      case .changedWeight: "backward: a value that conv2d needs for its gradient was changed after the forward pass"
       case .backwardOfConstant, .backwardWithoutRecording:
         "backward: the tensor of shape [] depends on nothing that requires a gradient"
       case .backwardOfMany: "backward: a tensor of shape [2] is not a scalar; pass the upstream gradient"
@@ -188,6 +215,16 @@ struct PreconditionTests {
       case .secondBackward:
         let y = (x * x).sum()
         y.backward()
+        y.backward()
+      case .changedFactor:
+        let y = (x * x).sum()
+        x.storage.mutate { $0[0] = 5 }
+        y.backward()
+      case .changedWeight:
+        let weight = Tensor(repeating: 1, shape: [1, 1, 1, 1]).requiringGrad()
+        let y = conv2d(image, weight: weight).sum()
+        y.backward(retainGraph: true)
+        weight.storage.mutate { $0[0] = 2 }
         y.backward()
       case .backwardOfConstant: Tensor(1).backward()
       case .backwardWithoutRecording: withoutRecording { x.sum() }.backward()

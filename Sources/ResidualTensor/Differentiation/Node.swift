@@ -4,7 +4,7 @@ import Synchronization
 /// A point in the record of a computation: where a gradient arrives and how it goes on to the inputs.
 ///
 /// A node without `propagate` is a leaf: it keeps its gradient. Other nodes lose theirs, and everything they have
-/// captured, as soon as `backward` has passed.
+/// captured unless it is retained, as soon as `backward` has passed.
 public final class Node {
   /// Receives the gradient of the node's tensor and passes it on to its inputs.
   typealias Propagate = (Tensor) -> Void
@@ -84,16 +84,16 @@ public final class Node {
 
   func clearGradient() { received = nil }
 
-  /// Hands out what `backward` needs and forgets it.
-  func consume() -> (Propagate, Tensor)? {
+  /// Hands out what `backward` needs and forgets it, or only the gradient if the record is retained.
+  func consume(retaining: Bool) -> (Propagate, Tensor)? {
     guard !isLeaf, let gradient else { return nil }
     guard let propagate else {
       preconditionFailure(
-        "backward: this part of the computation was already differentiated; run the forward pass again before the next backward"
+        "backward: this part of the computation was already differentiated; run the forward pass again before the next backward, or pass retainGraph: true to the first"
       )
     }
     received = nil
-    self.propagate = nil
+    if !retaining { self.propagate = nil }
     return (propagate, gradient)
   }
 

@@ -1,7 +1,7 @@
 /// The floats behind one or more tensors, by reference.
 ///
 /// A storage never moves or grows: its pointer is valid as long as the object lives. `version` counts changes of its
-/// content, so that whatever is derived from a weight (packed panels, a folded batch norm) knows when it is stale.
+/// content, so that whoever keeps something computed from a weight, or the weight for a gradient, knows when it is stale.
 public final class Storage {
   /// The first element.
   public let pointer: UnsafeMutablePointer<Float>
@@ -39,6 +39,14 @@ public final class Storage {
   public func markChanged() {
     version += 1
     forgetDerived()
+  }
+
+  /// Stops the program if the content is not what it was at that version, when `operation` kept it for its gradient.
+  func requireVersion(_ kept: Int, for operation: String) {
+    precondition(
+      version == kept,
+      "backward: a value that \(operation) needs for its gradient was changed after the forward pass; change weights (an optimizer's step, say) after the last backward pass"
+    )
   }
 
   /// Drops what was computed from the content and kept, to free its memory.

@@ -188,8 +188,10 @@ public func conv2d(_ x: Tensor, weight: Tensor, bias: Tensor? = nil, options: Co
   let (nodeX, nodeW, nodeB) = (x.node, weight.node, bias?.node)
   // The input is kept for the weight's gradient only.
   let keptInput = nodeW == nil ? nil : input
+  let version = weights.version
   return .recorded(output, shape: convolution.outputShape, from: x, weight, bias) { gradient in
     let g = gradient.storage
+    weights.requireVersion(version, for: "conv2d")
     nodeX?.receive { convolution.backwardInput(g, weight: weights, into: $0, accumulate: $1) }
     if let nodeW, let keptInput {
       nodeW.receive { convolution.backwardWeight(keptInput, g, into: $0, accumulate: $1) }
@@ -210,8 +212,10 @@ public func conv2dWithLoops(
     rk_conv2d_forward_loops($0, input.pointer, weights.pointer, biasPointer, output.pointer)
   }
   let (nodeX, nodeW, nodeB) = (x.node, weight.node, bias?.node)
+  let version = weights.version
   return .recorded(output, shape: convolution.outputShape, from: x, weight, bias) { gradient in
     let g = gradient.storage
+    weights.requireVersion(version, for: "conv2dWithLoops")
     if let nodeX {
       let result = Storage(uninitialized: input.count)
       convolution.withKernel { rk_conv2d_backward_input_loops($0, g.pointer, weights.pointer, result.pointer) }

@@ -48,8 +48,11 @@ public func * (a: Tensor, b: Tensor) -> Tensor {
   let (x, y) = (a.storage, b.storage)
   let product = mapped(a.count) { rk_multiply(x.pointer + $0, y.pointer + $0, $1, $2) }
   let (nodeA, nodeB) = (a.node, b.node)
+  let (versionX, versionY) = (x.version, y.version)
   return .recorded(product, shape: a.shape, from: a, b) { gradient in
     let g = gradient.storage
+    x.requireVersion(versionX, for: "*")
+    y.requireVersion(versionY, for: "*")
     nodeA?.receive(
       Tensor(storage: mapped(g.count) { rk_multiply(g.pointer + $0, y.pointer + $0, $1, $2) }, shape: gradient.shape))
     nodeB?.receive(
