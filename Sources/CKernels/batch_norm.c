@@ -16,14 +16,25 @@ RK_LOOP float pairwise_sum(const float values[group]) {
   return ((values[0] + values[1]) + (values[2] + values[3])) + ((values[4] + values[5]) + (values[6] + values[7]));
 }
 
+/// Adds rows `stride` floats apart to the totals of `width` columns.
+RK_LOOP void add_to_totals(const float *x, size_t rows, size_t stride, size_t width, double *total) {
+  for (size_t row = 0; row < rows; row++, x += stride) {
+    for (size_t c = 0; c < width; c++) total[c] += x[c];
+  }
+}
+
 /// Sums in double of a tile of channels at a time: a bias has few gradients, and they cancel.
 RK_LOOP void column_sum(const float *x, size_t rows, size_t channels, float *sum) {
+  // Rows of few channels are added side by side, as one long row.
+  enum { long_row = 32 };
+  size_t folds = channels < long_row ? long_row / channels : 1;
   for (size_t begin = 0; begin < channels; begin += tile) {
-    size_t width = rk_smaller(tile, channels - begin);
-    double total[tile] = {0};
-    for (size_t row = 0; row < rows; row++) {
-      for (size_t c = 0; c < width; c++) total[c] += x[row * channels + begin + c];
-    }
+    size_t width = rk_smaller(tile, channels - begin), long_rows = rows / folds;
+    double total[tile];
+    for (size_t c = 0; c < width * folds; c++) total[c] = 0;
+    add_to_totals(x + begin, long_rows, channels * folds, width * folds, total);
+    for (size_t c = width; c < width * folds; c++) total[c % width] += total[c];
+    add_to_totals(x + begin + long_rows * folds * channels, rows - long_rows * folds, channels, width, total);
     for (size_t c = 0; c < width; c++) sum[begin + c] = (float)total[c];
   }
 }

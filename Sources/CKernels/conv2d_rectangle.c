@@ -79,19 +79,19 @@ void rk_locate_rows(const rk_product *p, const rk_rectangle *r, size_t row, size
                     size_t *result) {
   size_t n = row % p->batch, position = row / p->batch;
   size_t j = position % r->width.count, i = position / r->width.count;
-  for (size_t k = 0; k < count; k++) {
+  for (size_t k = 0; k < count; n = 0) {
     ptrdiff_t h = r->height.source + (ptrdiff_t)i * r->height.source_step;
     ptrdiff_t w = r->width.source + (ptrdiff_t)j * r->width.source_step;
-    source[k] = ((h * (ptrdiff_t)p->width.source + w) * (ptrdiff_t)p->batch + (ptrdiff_t)n) * (ptrdiff_t)p->depth;
-    size_t to = (r->height.result + i * r->height.result_step) * p->width.result + r->width.result +
-                j * r->width.result_step;
-    result[k] = (to * p->batch + n) * p->columns;
-    if (++n == p->batch) {
-      n = 0;
-      if (++j == r->width.count) {
-        j = 0;
-        i++;
-      }
+    size_t from = (size_t)(h * (ptrdiff_t)p->width.source + w) * p->batch;
+    size_t to = ((r->height.result + i * r->height.result_step) * p->width.result + r->width.result +
+                 j * r->width.result_step) * p->batch;
+    for (; n < p->batch && k < count; n++, k++) {
+      source[k] = (ptrdiff_t)((from + n) * p->depth);
+      result[k] = (to + n) * p->columns;
+    }
+    if (++j == r->width.count) {
+      j = 0;
+      i++;
     }
   }
 }

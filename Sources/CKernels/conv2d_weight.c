@@ -156,9 +156,7 @@ static void multiply_tap(task *t, size_t tap, size_t channel) {
 }
 
 static inline void copy_pieces(const float *x, size_t stride, size_t length, size_t depth, float *out) {
-  for (size_t k = 0; k < depth; k++, x += stride, out += RK_PANEL) {
-    for (size_t i = 0; i < length; i++) out[i] = x[i];
-  }
+  for (size_t k = 0; k < depth; k++) memcpy(out + k * RK_PANEL, x + k * stride, length * sizeof(float));
 }
 
 // `depth` pieces of at most `in_channels` floats; those of images, up to four channels, without a loop for each.
@@ -177,6 +175,70 @@ static void gather_pieces(const float *x, size_t stride, size_t length, size_t d
   }
 }
 
+// Neighbouring columns of a gathered panel: channels of one tap.
+typedef struct {
+  size_t kh, kw, channel, length;
+} piece;
+
+static size_t find_pieces(const rk_conv2d *s, size_t column, size_t columns, piece pieces[RK_PANEL]) {
+  size_t count = 0;
+  for (size_t c = column, next; c < column + columns; c = next) {
+    size_t tap = c / s->in_channels;
+    next = minimum((tap + 1) * s->in_channels, column + columns);
+    pieces[count++] = (piece){tap / s->kernel_width, tap % s->kernel_width, c % s->in_channels, next - c};
+  }
+  return count;
+}
+
+// What the window at `top` and `left` meets, for `count` images, zeros elsewhere; false if it meets nothing. Outside
+// the input, positions wrap around to what is larger than any of them.
+static bool gather_window(const task *t, size_t top, size_t left, size_t image, size_t count, const piece *pieces,
+                          size_t piece_count, float *out) {
+  const rk_conv2d *s = t->shape;
+  bool met = false;
+  for (size_t p = 0, column = 0; p < piece_count; column += pieces[p++].length) {
+    size_t h = top + pieces[p].kh, w = left + pieces[p].kw;
+    if (h >= s->height || w >= s->width) continue;
+    if (!met) memset(out, 0, count * RK_PANEL * sizeof(float));
+    met = true;
+    const float *x = t->input + ((h * s->width + w) * s->batch + image) * s->in_channels + pieces[p].channel;
+    gather_pieces(x, s->in_channels, pieces[p].length, count, out + column);
+  }
+  return met;
+}
+
+static void add_stretch(task *t, size_t row, size_t packed_row, size_t count) {
+  ptrdiff_t channels = (ptrdiff_t)t->shape->out_channels, a = (ptrdiff_t)row * channels;
+  rk_stretch *last = &t->stretches[t->stretch_count];
+  if (t->stretch_count > 0 && last[-1].a + (ptrdiff_t)last[-1].depth * channels == a) {
+    last[-1].depth += count;
+  } else {
+    *last = (rk_stretch){a, (ptrdiff_t)(packed_row * RK_PANEL), count};
+    t->stretch_count++;
+  }
+}
+
+// Gathers the block's columns from `column` on, without the rows that meet nothing.
+static void gather(task *t, size_t column, size_t columns) {
+  const rk_conv2d *s = t->shape;
+  piece pieces[RK_PANEL];
+  size_t piece_count = find_pieces(s, column, columns, pieces), kept = 0, line = s->out_width * s->batch;
+  size_t oh = t->row / line, ow = t->row % line / s->batch, image = t->row % s->batch;
+  t->stretch_count = 0;
+  for (size_t row = t->row, count; row < t->row_end; row += count, image = 0) {
+    count = minimum(s->batch - image, t->row_end - row);
+    size_t top = oh * s->stride_height - s->padding_height, left = ow * s->stride_width - s->padding_width;
+    if (gather_window(t, top, left, image, count, pieces, piece_count, t->packed + kept * RK_PANEL)) {
+      add_stretch(t, row, kept, count);
+      kept += count;
+    }
+    if (++ow == s->out_width) {
+      ow = 0;
+      oh++;
+    }
+  }
+}
+
 // Adds a tile of columns from `column` on, which lie apart in the result.
 static void scatter(const task *t, size_t k, size_t column, size_t columns, float (*tile)[RK_PANEL], bool accumulate) {
   size_t inputs = t->shape->in_channels, first = tile_channel(t, k), rows = tile_channel(t, k + 1) - first;
@@ -188,21 +250,8 @@ static void scatter(const task *t, size_t k, size_t column, size_t columns, floa
 
 // Columns from `column` on of the gathered input: taps, and in each the channels.
 static void multiply_gathered(task *t, size_t column) {
-  const rk_conv2d *s = t->shape;
-  size_t columns = minimum(column_count(s) - column, RK_PANEL);
-  memset(t->packed, 0, (t->row_end - t->row) * RK_PANEL * sizeof(float));
-  for (size_t c = column, next; c < column + columns; c = next) {
-    size_t tap = c / s->in_channels;
-    next = minimum((tap + 1) * s->in_channels, column + columns);
-    find_stretches(t, tap);
-    for (size_t r = 0; r < t->stretch_count; r++) {
-      size_t row = (size_t)t->stretches[r].a / s->out_channels - t->row;
-      gather_pieces(t->input + t->stretches[r].b + c % s->in_channels, s->in_channels, next - c, t->stretches[r].depth,
-                    t->packed + row * RK_PANEL + c - column);
-    }
-  }
-  t->stretches[0] = (rk_stretch){(ptrdiff_t)(t->row * s->out_channels), 0, t->row_end - t->row};
-  t->stretch_count = 1;
+  size_t columns = minimum(column_count(t->shape) - column, RK_PANEL);
+  gather(t, column, columns);
   for (size_t k = t->tile; k < t->tile_end; k++) {
     float tile[RK_TILE_ROWS][RK_PANEL];
     multiply_tile(t, k, t->packed, RK_PANEL, 0, columns, tile[0], RK_PANEL, false);
