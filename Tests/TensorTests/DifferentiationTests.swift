@@ -189,7 +189,8 @@ struct PreconditionTests {
       switch self {
       case .secondBackward: "backward: this part of the computation was already differentiated"
       case .changedFactor: "backward: a value that * needs for its gradient was changed after the forward pass"
-      case .changedWeight: "backward: a value that conv2d needs for its gradient was changed after the forward pass"
+      case .changedWeight:
+        "backward: a value that conv2d needs for its gradient was changed after the forward pass"
       case .backwardOfConstant, .backwardWithoutRecording:
         "backward: the tensor of shape [] depends on nothing that requires a gradient"
       case .backwardOfMany: "backward: a tensor of shape [2] is not a scalar; pass the upstream gradient"
