@@ -140,6 +140,22 @@ INLINE void multiply_rows(const int at_once, const int rows, const int vectors, 
   store_sums(rows, vectors, tile, row, column, sum);
 }
 
+INLINE void add_column_products(const int steps, const int rows, const int vectors, ptrdiff_t a_stride,
+                                ptrdiff_t b_stride, const float **a, const float **b, VECTOR sum[ROWS][VECTORS]) {
+  UNROLL for (int k = 0; k < steps; k++) {
+    VECTOR y[VECTORS];
+    UNROLL for (int v = 0; v < vectors; v++) y[v] = LOAD(b[PANEL_OF(v)] + k * b_stride + v * LANES % RK_PANEL);
+    UNROLL for (int r = 0; r < rows; r++) {
+      VECTOR x = BROADCAST(*a + k * a_stride + r);
+      UNROLL for (int v = 0; v < vectors; v++) sum[r][v] = MULTIPLY_ADD(x, y[v], sum[r][v]);
+    }
+    // The tile that follows this one, on its way to the L2 cache.
+    __builtin_prefetch(*a + k * a_stride + 2 * RK_TILE_ROWS - 1, 0, 2);
+  }
+  *a += steps * a_stride;
+  UNROLL for (int p = 0; p < PANELS; p++) b[p] += steps * b_stride;
+}
+
 INLINE void multiply_columns(const int rows, const int vectors, const rk_tile *tile, size_t row, size_t column) {
   fetch_results(rows, vectors, tile, row, column);
   VECTOR sum[ROWS][VECTORS];
@@ -157,18 +173,11 @@ INLINE void multiply_columns(const int rows, const int vectors, const rk_tile *t
       if (state.left == 0) put_away(rows, vectors, &state, sum);
       steps = depth < state.left ? depth : state.left;
       state.left -= steps;
-      for (size_t k = steps; k > 0; k--) {
-        VECTOR y[VECTORS];
-        UNROLL for (int v = 0; v < vectors; v++) y[v] = LOAD(b[PANEL_OF(v)] + v * LANES % RK_PANEL);
-        UNROLL for (int r = 0; r < rows; r++) {
-          VECTOR x = BROADCAST(a + r);
-          UNROLL for (int v = 0; v < vectors; v++) sum[r][v] = MULTIPLY_ADD(x, y[v], sum[r][v]);
-        }
-        // The tile that follows this one, on its way to the L2 cache.
-        __builtin_prefetch(a + 2 * RK_TILE_ROWS - 1, 0, 2);
-        a += a_stride;
-        UNROLL for (int p = 0; p < PANELS; p++) b[p] += b_stride;
+      size_t k = steps;
+      for (; k >= 4; k -= 4) {
+        add_column_products(4, rows, vectors, a_stride, b_stride, &a, b, sum);
       }
+      for (; k > 0; k--) add_column_products(1, rows, vectors, a_stride, b_stride, &a, b, sum);
     }
   }
   add_total(rows, vectors, &state, sum);
