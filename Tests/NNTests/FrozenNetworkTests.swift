@@ -66,6 +66,39 @@ struct FrozenNetworkTests {
     }
   }
 
+  @Test("A frozen batch norm above a layer that is trained keeps no activations")
+  func frozenBatchNorm() async {
+    await #expect(processExitsWith: .success) {
+      let conv = Conv2d(3, 16, kernelSize: 1)
+      let norm = BatchNorm2d(16)
+      norm.freeze()
+      let x = images()
+      _ = conv(x)  // what is derived from the weight stays
+      let convolution = cost { conv(x) }
+      let both = cost { norm(conv(x)) }
+      #expect(both.operations == 2)
+      // Scale, shift and deviation of 16 channels.
+      #expect(both.bytes <= convolution.bytes + 1024)
+      norm.unfreeze()
+      #expect(cost { norm(conv(x)) }.bytes > both.bytes + 4 * 16 * 32 * 32 * MemoryLayout<Float>.stride)
+    }
+  }
+
+  @Test("A frozen batch norm gives its input the gradient that one in evaluation gives", arguments: [false, true])
+  func frozenGradients(relu: Bool) throws {
+    func gradients(trained: Bool) throws -> [[Float]] {
+      let norm = BatchNorm2d(3)
+      for _ in 0..<3 { _ = norm(images()) }  // running statistics that are not the initial ones
+      if trained { norm.eval() } else { norm.freeze() }
+      let x = images().requiringGrad()
+      let residual = (images() * -0.75).requiringGrad()
+      norm(x, tail: BatchNormTail(adding: residual, relu: relu)).backward(images() * 0.5)
+      #expect((norm.weight?.grad == nil) == !trained)
+      return try [#require(x.grad).scalars, #require(residual.grad).scalars]
+    }
+    #expect(try gradients(trained: false) == gradients(trained: true))
+  }
+
   @Test("Below the head, training computes what evaluation computes, and changes nothing")
   func sameAsEvaluation() throws {
     let model = resnet18(classes: 10)

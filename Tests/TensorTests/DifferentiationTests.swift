@@ -181,9 +181,9 @@ struct DifferentiationTests {
 @Suite("Broken promises are named")
 struct PreconditionTests {
   enum Mistake: String, CaseIterable, Codable {
-    case secondBackward, changedFactor, changedWeight, backwardOfConstant, backwardWithoutRecording, backwardOfMany, wrongUpstream, shapesDiffer
-    case wrongCount, negativeSize, reshapeCount, itemOfMany, labelOutOfRange, labelCount, flattenedScalar
-    case poolKernelTooLarge, convolutionChannels
+    case secondBackward, changedFactor, changedWeight, backwardOfConstant, backwardWithoutRecording, backwardOfMany
+    case wrongUpstream, shapesDiffer, wrongCount, negativeSize, reshapeCount, itemOfMany, labelOutOfRange, labelCount
+    case flattenedScalar, poolKernelTooLarge, convolutionChannels
 
     var message: String {
       switch self {

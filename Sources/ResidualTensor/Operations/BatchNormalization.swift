@@ -122,6 +122,14 @@ public func batchNorm(
   }
   let nodes = (x: x.node, weight: weight?.node, bias: bias?.node, residual: tail.residual?.node)
   let relu = tail.relu
+  if statistics.rows == 0 && nodes.weight == nil && nodes.bias == nil {
+    // Frozen, it is a scale for each channel: the input is not kept.
+    return .recorded(output, shape: x.shape, from: x, tail.residual) { gradient in
+      let g = relu ? reluGradient(gradient, of: output) : gradient
+      nodes.residual?.receive(g)
+      nodes.x?.receive(affine.scaled(g, matrix))
+    }
+  }
   return .recorded(output, shape: x.shape, from: x, weight, bias, tail.residual) { gradient in
     let mask = relu ? UnsafePointer(output.pointer) : nil
     let g = gradient.storage.pointer
@@ -190,6 +198,19 @@ private struct NormalizationFactors {
       let difference = Double(meanRest.pointer[c]) * Double(inverseDeviation.pointer[c]) * Double(sums.pointer[c])
       sums.pointer[channels + c] = Float(Double(sums.pointer[channels + c]) - difference)
     }
+  }
+
+  /// g * scale, the derivative by the input with constant statistics.
+  func scaled(_ gradient: Tensor, _ matrix: ChannelRows) -> Tensor {
+    let result = Storage(uninitialized: gradient.count)
+    let g = gradient.storage.pointer
+    let zeros = Storage(repeating: 0, count: matrix.channels)
+    matrix.forEachChunk { first, rows, _ in
+      rk_batch_norm_apply(
+        g + first, rows, matrix.channels, zeros.pointer, scale.pointer, zeros.pointer, nil, false,
+        result.pointer + first)
+    }
+    return Tensor(storage: result, shape: gradient.shape)
   }
 
   /// grad_x = scale * (g - mean(g) - xhat * mean(g * xhat)); with constant statistics the two means are absent.

@@ -79,12 +79,14 @@ public func relu(_ x: Tensor) -> Tensor {
   let input = x.storage
   let y = mapped(x.count) { rk_relu(input.pointer + $0, $1, $2) }
   let node = x.node
-  return .recorded(y, shape: x.shape, from: x) { gradient in
-    let g = gradient.storage
-    node?.receive(
-      Tensor(
-        storage: mapped(g.count) { rk_relu_backward(g.pointer + $0, y.pointer + $0, $1, $2) }, shape: gradient.shape))
-  }
+  return .recorded(y, shape: x.shape, from: x) { node?.receive(reluGradient($0, of: y)) }
+}
+
+/// The gradient before a ReLU with the result `y`: zero where that is zero.
+func reluGradient(_ gradient: Tensor, of y: Storage) -> Tensor {
+  let g = gradient.storage.pointer
+  return Tensor(
+    storage: mapped(y.count) { rk_relu_backward(g + $0, y.pointer + $0, $1, $2) }, shape: gradient.shape)
 }
 
 /// 1 / (1 + exp(-x)), element by element.
