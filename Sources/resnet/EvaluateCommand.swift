@@ -10,8 +10,8 @@ struct EvaluateCommand: ParsableCommand {
   @OptionGroup var reading: WeightsOptions
   @OptionGroup var network: NetworkOptions
   @OptionGroup var images: ImageOptions
-  @Option(help: "Images at a time.") var batchSize = 64
-  @Option(help: "Only the first so many images.") var limit: Int?
+  @Option(parsing: .unconditional, help: "Images at a time.") var batchSize = 64
+  @Option(parsing: .unconditional, help: "Only the first so many images.") var limit: Int?
   @Option(help: ArgumentHelp("Write logits and labels here, in the order of the images.", valueName: "out.h5"))
   var logits: String?
   @Flag(help: "One JSON object on standard output.") var json = false

@@ -9,9 +9,11 @@ struct ScheduleOptions: ParsableArguments {
       --epochs and --steps say. constant unless given; a run that is resumed goes on with its own.
       """)
   var schedule: ScheduleName?
-  @Option(help: "Epochs between two steps of --schedule step.") var decayEpochs: Int?
-  @Option(help: "What --schedule step multiplies by; 0.1 unless given.") var gamma: Double?
-  @Option(help: "Rise in a straight line from a third of the learning rate over the first so many steps.")
+  @Option(parsing: .unconditional, help: "Epochs between two steps of --schedule step.") var decayEpochs: Int?
+  @Option(parsing: .unconditional, help: "What --schedule step multiplies by; 0.1 unless given.") var gamma: Double?
+  @Option(
+    parsing: .unconditional,
+    help: "Rise in a straight line from a third of the learning rate over the first so many steps.")
   var warmUpSteps: Int?
 
   func validate() throws {

@@ -11,7 +11,7 @@ struct NetworkOptions: ParsableArguments {
   var model: ModelName?
   @Option(help: "fp32, or bf16: convolutions and linear layers multiply in bfloat16.") var precision = PrecisionName
     .fp32
-  @Option(help: "Threads; the number of processors unless given.") var threads: Int?
+  @Option(parsing: .unconditional, help: "Threads; the number of processors unless given.") var threads: Int?
 
   func validate() throws {
     try requirePositive(threads, "--threads")
@@ -46,10 +46,14 @@ struct WeightsOptions: ParsableArguments {
 /// Which images, and how their pixels become numbers.
 struct ImageOptions: ParsableArguments {
   @Option(help: "mnist, fashion-mnist, or a folder of IDX files or CIFAR-10 batches.") var data = "mnist"
-  @Option(help: "Pad the images to this height and width; 32 unless given, or the images' own.") var imageSize: Int?
-  @Option(help: "Subtracted from the pixels, which are 0...1: one number, or one a channel with commas.")
+  @Option(
+    parsing: .unconditional, help: "Pad the images to this height and width; 32 unless given, or the images' own.")
+  var imageSize: Int?
+  @Option(
+    parsing: .unconditional,
+    help: "Subtracted from the pixels, which are 0...1: one number, or one a channel with commas.")
   var mean: NumberList?
-  @Option(help: "What the pixels are divided by after that.") var std: NumberList?
+  @Option(parsing: .unconditional, help: "What the pixels are divided by after that.") var std: NumberList?
 
   func validate() throws {
     try requirePositive(imageSize, "--image-size")

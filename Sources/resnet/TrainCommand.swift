@@ -44,30 +44,36 @@ struct FineTuneCommand: ParsableCommand {
 }
 
 /// What `train` and `fine-tune` have in common.
+///
+/// A number is whatever follows its option, so that a negative one is refused by name.
 struct TrainingOptions: ParsableArguments {
   @OptionGroup var network: NetworkOptions
   @OptionGroup var images: ImageOptions
-  @Option(help: "Images a step; 64 unless given.") var batchSize: Int?
-  @Option(help: "Epochs; 1 unless given, or as many as --steps takes.") var epochs: Int?
-  @Option(help: "Stop after this many steps.") var steps: Int?
-  @Option(name: .customLong("lr"), help: "Learning rate; 0.001 unless given.") var learningRate: Double?
+  @Option(parsing: .unconditional, help: "Images a step; 64 unless given.") var batchSize: Int?
+  @Option(parsing: .unconditional, help: "Epochs; 1 unless given, or as many as --steps takes.") var epochs: Int?
+  @Option(parsing: .unconditional, help: "Stop after this many steps.") var steps: Int?
+  @Option(name: .customLong("lr"), parsing: .unconditional, help: "Learning rate; 0.001 unless given.")
+  var learningRate: Double?
   @Option(help: "adam, adamw or sgd; adam unless given.") var optimizer: OptimizerName?
-  @Option(help: "Momentum of sgd; 0 unless given.") var momentum: Double?
-  @Option(help: "Weight decay; 0 unless given, for adamw 0.01.") var weightDecay: Double?
+  @Option(parsing: .unconditional, help: "Momentum of sgd; 0 unless given.") var momentum: Double?
+  @Option(parsing: .unconditional, help: "Weight decay; 0 unless given, for adamw 0.01.") var weightDecay: Double?
   @OptionGroup var schedule: ScheduleOptions
-  @Option(help: "Seed of the weights and of the order of the images; 0 unless given.") var seed: UInt64?
+  @Option(parsing: .unconditional, help: "Seed of the weights and of the order of the images; 0 unless given.")
+  var seed: UInt64?
   @Flag(name: .customLong("no-shuffle"), help: "Take the images in the file's order.") var keepsOrder = false
   @Option(help: "Train these modules alone, such as fc or layer4,fc; the others stay as they are.")
   var trainOnly: NameList?
   @Flag(help: "Compute each block again in the backward pass: less memory, more time, the same bits.")
   var recompute = false
-  @Option(help: "Train on the first so many images only.") var limit: Int?
-  @Option(help: "Test on the first so many images only.") var testLimit: Int?
+  @Option(parsing: .unconditional, help: "Train on the first so many images only.") var limit: Int?
+  @Option(parsing: .unconditional, help: "Test on the first so many images only.") var testLimit: Int?
   @Option(
     help: ArgumentHelp("Write weights and training state here after each epoch and at the end.", valueName: "file.h5"))
   var checkpoint: String?
-  @Option(help: "Also write it every so many steps.") var saveEvery: Int?
-  @Option(help: "Keep the last so many checkpoints and the best beside it, under names of their own.") var keep: Int?
+  @Option(parsing: .unconditional, help: "Also write it every so many steps.") var saveEvery: Int?
+  @Option(
+    parsing: .unconditional, help: "Keep the last so many checkpoints and the best beside it, under names of their own."
+  ) var keep: Int?
   @Option(
     help: ArgumentHelp(
       "Go on from a checkpoint, or from the newest good one in a folder, bit for bit. Its options count.",
