@@ -7,6 +7,7 @@
 
 #include "arithmetic.h"
 #include "conv2d_choices.h"
+#include "conv2d_weight_winograd.h"
 #include "conv2d_windows.h"
 #include "microkernel.h"
 
@@ -52,6 +53,7 @@ static partition partition_of(const rk_conv2d *s) {
 }
 
 size_t rk_conv2d_backward_weight_tasks(const rk_conv2d *shape) {
+  if (rk_winograd_weight_pays(shape)) return rk_winograd_weight_tasks(shape);
   partition part = partition_of(shape);
   return part.unit_groups * part.tile_groups;
 }
@@ -279,6 +281,9 @@ static void clear_unmet_taps(const task *t, const partition *part, size_t first,
 
 void rk_conv2d_backward_weight(const rk_conv2d *shape, const float *input, const float *grad_output, bool accumulate,
                                float *grad_weight, size_t task_number) {
+  if (rk_winograd_weight_pays(shape)) {
+    return rk_winograd_weight_run(shape, input, grad_output, accumulate, grad_weight, task_number);
+  }
   partition part = partition_of(shape);
   size_t unit_group = task_number / part.tile_groups, tile_group = task_number % part.tile_groups;
   size_t first = part.units * unit_group / part.unit_groups, end = part.units * (unit_group + 1) / part.unit_groups;

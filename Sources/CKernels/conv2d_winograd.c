@@ -8,7 +8,7 @@
 
 enum {
   KERNEL = 3,
-  TILE = 2,  // results of a tile along an axis
+  TILE = RK_WINOGRAD_TILE,
   PRODUCTS = RK_WINOGRAD_PATCH,
   SIDE = RK_WINOGRAD_SIDE,  // products in a row of the transformed patch
   // What a task holds: one row of transformed patches and all sums, of some rows of the products.
@@ -20,15 +20,21 @@ enum {
   LINE = 64 / sizeof(float),
   PAGE = 4096 / sizeof(float),
   PADDING_FLOATS = SIDE * (PAGE + LINE) + PRODUCTS * LINE,
-  // Floats of a patch that are transformed in one call.
-  PIECE = 512,
   // Kernels that are transformed at a time on the way to a panel.
   PACKED_DEPTH = 32,
   TASK_WORK = 1 << 20,
   ENOUGH_TASKS = 16,
 };
 
-static size_t tile_count(size_t results) { return divide_up(results, TILE); }
+void rk_find_square(const rk_images *images, size_t top, size_t left, size_t side, size_t image, size_t channel,
+                    const float **square) {
+  for (size_t q = 0; q < side * side; q++) {
+    size_t h = top + q / side, w = left + q % side;
+    bool inside = h < images->height && w < images->width;
+    size_t row = (h * images->width + w) * images->batch + image;
+    square[q] = inside ? images->x + row * images->channels + channel : NULL;
+  }
+}
 
 // Products along an axis by the definition.
 static size_t met_taps(const rk_axis *axis) {
@@ -37,18 +43,29 @@ static size_t met_taps(const rk_axis *axis) {
   return count;
 }
 
-bool rk_winograd_pays(const rk_conv2d *s) {
-  // More channels leave no room in the scratch. Transforming the weights costs as much as PACKING_ROWS more rows.
-  enum { FEWEST_CHANNELS = 32, MOST_CHANNELS = 4096, FEWEST_ROWS = 32, PACKING_ROWS = 16 };
-  if (s->kernel_height != KERNEL || s->kernel_width != KERNEL || s->stride_height != 1 || s->stride_width != 1 ||
-      s->padding_height >= KERNEL || s->padding_width >= KERNEL || s->in_channels < FEWEST_CHANNELS ||
-      s->out_channels < FEWEST_CHANNELS || s->in_channels > MOST_CHANNELS || s->out_channels > MOST_CHANNELS) {
-    return false;
-  }
+bool rk_winograd_possible(const rk_conv2d *s) {
+  // More channels leave no room in the scratch.
+  enum { FEWEST_CHANNELS = 32, MOST_CHANNELS = 4096 };
+  return s->kernel_height == KERNEL && s->kernel_width == KERNEL && s->stride_height == 1 && s->stride_width == 1 &&
+         s->padding_height < KERNEL && s->padding_width < KERNEL && s->in_channels >= FEWEST_CHANNELS &&
+         s->out_channels >= FEWEST_CHANNELS && s->in_channels <= MOST_CHANNELS && s->out_channels <= MOST_CHANNELS;
+}
+
+size_t rk_winograd_rows(const rk_conv2d *s) {
+  return rk_winograd_tiles(s->out_height) * rk_winograd_tiles(s->out_width) * s->batch;
+}
+
+size_t rk_defined_products(const rk_conv2d *s) {
   rk_axis height = rk_height_axis(s, false), width = rk_width_axis(s, false);
-  size_t rows = tile_count(s->out_height) * tile_count(s->out_width) * s->batch;
-  size_t products = met_taps(&height) * met_taps(&width) * s->batch;
-  return rows >= FEWEST_ROWS && products * 3 > (rows + PACKING_ROWS) * PRODUCTS * 4;
+  return met_taps(&height) * met_taps(&width) * s->batch;
+}
+
+bool rk_winograd_pays(const rk_conv2d *s) {
+  // Transforming the weights costs as much as PACKING_ROWS more rows.
+  enum { FEWEST_ROWS = 32, PACKING_ROWS = 16 };
+  if (!rk_winograd_possible(s)) return false;
+  size_t rows = rk_winograd_rows(s);
+  return rows >= FEWEST_ROWS && rk_defined_products(s) * 3 > (rows + PACKING_ROWS) * PRODUCTS * 4;
 }
 
 size_t rk_winograd_packed_count(const rk_product *p) {
@@ -121,7 +138,7 @@ static size_t most_parts(const rk_product *p, size_t units) {
 // Every group of units transforms the patches for itself, every block goes through all weights of its group: groups are
 // for few blocks.
 static partition partition_of(const rk_product *p) {
-  partition part = {.rows = tile_count(p->height.result) * tile_count(p->width.result) * p->batch};
+  partition part = {.rows = rk_winograd_tiles(p->height.result) * rk_winograd_tiles(p->width.result) * p->batch};
   part.parts = divide_up(part.rows, RK_PART_ROWS);
   part.units = divide_up(p->columns, RK_TILE_COLUMNS);
   size_t tasks = minimum(maximum(part.rows * PRODUCTS * p->depth * p->columns / TASK_WORK, 1), ENOUGH_TASKS);
@@ -167,7 +184,7 @@ typedef struct {
 
 static segment segment_at(const task *t, size_t row) {
   const rk_product *p = t->product;
-  size_t tile = row / p->batch, image = row % p->batch, across = tile_count(p->width.result);
+  size_t tile = row / p->batch, image = row % p->batch, across = rk_winograd_tiles(p->width.result);
   return (segment){tile / across * TILE, tile % across * TILE, image, minimum(p->batch - image, t->row_end - row)};
 }
 
@@ -175,23 +192,19 @@ static segment segment_at(const task *t, size_t row) {
 static size_t padding(const rk_axis *axis) { return axis->gradient ? KERNEL - 1 - axis->padding : axis->padding; }
 
 static void transform_patches(task *t, size_t patch_row) {
-  static const float zeros[PIECE];
   const rk_product *p = t->product;
+  const rk_images source = {t->source, p->height.source, p->width.source, p->batch, p->depth};
   for (size_t row = t->row, count; row < t->row_end; row += count) {
     segment s = segment_at(t, row);
     count = s.count;
     const float *patch[PRODUCTS];
-    for (size_t q = 0; q < PRODUCTS; q++) {
-      // Outside the source these wrap around to what is larger than any position.
-      size_t h = s.top + q / SIDE - padding(&p->height), w = s.left + q % SIDE - padding(&p->width);
-      bool inside = h < p->height.source && w < p->width.source;
-      patch[q] = inside ? t->source + ((h * p->width.source + w) * p->batch + s.image) * p->depth : NULL;
-    }
+    rk_find_square(&source, s.top - padding(&p->height), s.left - padding(&p->width), SIDE, s.image, 0, patch);
     float *out = t->patches + (row - t->row) * p->depth;
-    for (size_t i = 0, floats = count * p->depth; i < floats; i += PIECE) {
+    for (size_t i = 0, floats = count * p->depth, piece; i < floats; i += piece) {
+      piece = minimum(floats - i, RK_WINOGRAD_PIECE);
       const float *pieces[PRODUCTS];
-      for (size_t q = 0; q < PRODUCTS; q++) pieces[q] = patch[q] != NULL ? patch[q] + i : zeros;
-      rk_winograd_transform_patch(pieces, patch_row, minimum(floats - i, PIECE), out + i, t->patch_stride);
+      for (size_t q = 0; q < PRODUCTS; q++) pieces[q] = from_offset(patch[q], i);
+      rk_winograd_transform_patch(pieces, patch_row, 1, 0, piece, out + i, t->patch_stride);
     }
   }
 }

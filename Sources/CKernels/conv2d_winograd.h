@@ -6,7 +6,29 @@
 
 #include "conv2d_rectangle.h"
 
-/// Whether it is possible and the faster way.
+/// Results of a tile along an axis.
+enum { RK_WINOGRAD_TILE = 2 };
+static inline size_t rk_winograd_tiles(size_t results) { return (results + RK_WINOGRAD_TILE - 1) / RK_WINOGRAD_TILE; }
+
+/// Activations or gradients, [height, width, batch, channels].
+typedef struct {
+  const float *x;
+  size_t height, width, batch, channels;
+} rk_images;
+
+/// Where the channels from `channel` on of the positions of a square are, for images from `image` on; NULL outside.
+/// Positions that wrap around below zero are outside.
+void rk_find_square(const rk_images *images, size_t top, size_t left, size_t side, size_t image, size_t channel,
+                    const float **square);
+
+/// Whether the sizes allow it, in either direction.
+bool rk_winograd_possible(const rk_conv2d *shape);
+/// Rows of each of the 16 products: 2x2 tiles of the output, of all images.
+size_t rk_winograd_rows(const rk_conv2d *shape);
+/// What the definition has: products of a row of the input with a tap.
+size_t rk_defined_products(const rk_conv2d *shape);
+
+/// Whether it is possible and the faster way forward and for the input gradient.
 bool rk_winograd_pays(const rk_conv2d *shape);
 
 /// The transformed weight: for each panel of 32 result channels and each of the 16 products, [depth][32].

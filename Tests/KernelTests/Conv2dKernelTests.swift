@@ -178,6 +178,20 @@ extension KernelTests {
       convolution(batch: 2, 12, 10, channels: (700, 200), kernel: (3, 3), padding: (1, 1)),
     ]
 
+    /// Those whose weight gradient is, too, and in how many tasks: groups of channels of unequal sizes, tiles that stick
+    /// out, blocks of rows that cut a batch.
+    private static let winogradGradients = [
+      (convolution(batch: 2, 15, 13, channels: (144, 130), kernel: (3, 3), padding: (0, 0)), tasks: 9),
+      (convolution(batch: 70, 4, 4, channels: (128, 129), kernel: (3, 3), padding: (1, 1)), tasks: 6),
+      (convolution(batch: 4, 9, 14, channels: (128, 128), kernel: (3, 3), padding: (2, 1)), tasks: 8),
+    ]
+
+    @Test(arguments: winogradGradients.indices) func winogradIsUsedForTheWeight(_ index: Int) {
+      let (shape, tasks) = Self.winogradGradients[index]
+      // Other tasks than the definition's, which are 15 and 16 at these sizes.
+      #expect(withUnsafePointer(to: shape) { rk_conv2d_backward_weight_tasks($0) } == tasks, "\(shape.name)")
+    }
+
     @Test(arguments: winogradShapes.indices) func winogradIsUsed(_ index: Int) {
       let shape = Self.winogradShapes[index]
       let panels = (shape.out_channels + 31) / 32
@@ -188,7 +202,7 @@ extension KernelTests {
     /// Every kind of edge: no, some and only padding; strides past the kernel; images of one position; tails of tiles and panels;
     /// sums long enough to be cut into blocks; gathered rows and columns.
     private static let shapes =
-      winogradShapes + [
+      winogradShapes + winogradGradients.map(\.0) + [
         convolution(batch: 8, 3, 5, channels: (4, 2), kernel: (3, 3), padding: (3, 3)),
         convolution(batch: 1, 1, 1, channels: (1, 1), kernel: (1, 1)),
         convolution(batch: 3, 1, 1, channels: (33, 100), kernel: (3, 3), padding: (1, 1)),

@@ -162,6 +162,9 @@ def convolutions():
         ("resnet-64-to-256-1x1", (8, 64, 8, 8), 256, 1, 1, 0, False),
         ("resnet-128-3x3-stride-2", (8, 128, 8, 8), 128, 3, 2, 1, False),
         ("resnet-256-3x3", (16, 256, 2, 2), 256, 3, 1, 1, False),
+        ("resnet-64-3x3-at-64x64", (4, 64, 16, 16), 64, 3, 1, 1, False),  # by Winograd's algorithm, as the next two
+        ("resnet-128-3x3-at-112x112", (8, 128, 14, 14), 128, 3, 1, 1, False),
+        ("resnet-256-3x3-at-224x224", (2, 256, 14, 14), 256, 3, 1, 1, False),
         ("resnet-512-3x3", (16, 512, 1, 1), 512, 3, 1, 1, False),
         ("resnet-1024-to-2048-1x1-stride-2", (16, 1024, 2, 2), 2048, 1, 2, 0, False),
         ("resnet-2048-to-512-1x1", (64, 2048, 1, 1), 512, 1, 1, 0, False),
