@@ -4,6 +4,7 @@
 
 #include "arithmetic.h"
 #include "microkernel.h"
+#include "scratch.h"
 
 enum {
   // Steps of a sum between two visits to the result: a panel's share of B fits the L2 cache.
@@ -12,6 +13,7 @@ enum {
   MOST_TILE_ROWS = 32,
   // What a task packs for itself: all taps of one panel of a 3 x 3 kernel over 256 channels.
   SCRATCH_FLOATS = 9 * 256 * RK_PANEL,
+  GATHERED_FLOATS = MOST_TILE_ROWS * BLOCK_DEPTH,
 };
 
 // Depth of a packed matrix.
@@ -45,6 +47,7 @@ typedef struct {
   // NULL, or where the weights are, and where a block of them is packed.
   const float *weight;
   float *scratch;
+  float *gathered;  // rows of a tile, where they are not read in place
 } task;
 
 // Copies what the block takes of the rows, one row after the other, padded with zeros.
@@ -75,15 +78,14 @@ static void multiply_tile(const task *t, const rk_rectangle *r, const block *b, 
       .c_rows = result_rows,
       .accumulate = t->accumulate || !first,
   };
-  float gathered[MOST_TILE_ROWS * BLOCK_DEPTH];
   rk_stretch stretches[BLOCK_TAPS];
   if (r->gathered || p->depth % p->depth_multiple != 0) {
-    gather(t, b, source_rows, rows, gathered);
+    gather(t, b, source_rows, rows, t->gathered);
     for (size_t s = 0; s < b->taps; s++) {
       stretches[s] = (rk_stretch){(ptrdiff_t)(s * b->depth), b->stretches[s].b, b->depth};
     }
     tile.stretches = stretches;
-    tile.a = gathered;
+    tile.a = t->gathered;
     tile.a_stride = (ptrdiff_t)(b->taps * b->depth);
   }
 
@@ -210,6 +212,7 @@ void rk_product_run(const rk_product *product, void (*by_rows)(const rk_tile *),
   t.accumulate = accumulate;
   t.by_rows = by_rows;
   t.packed = packed;
+  t.gathered = rk_scratch(GATHERED_FLOATS * sizeof(float));
   multiply_chunk(&t, &part, number / part.groups);
 }
 
@@ -255,7 +258,7 @@ static void pack_panels(const task *t, const float *weight, float *out) {
 void rk_product_run_direct(const rk_product *product, void (*by_rows)(const rk_tile *), const float *source,
                            const float *weight, const rk_epilogue *epilogue, bool accumulate, float *result,
                            size_t number) {
-  _Alignas(64) float scratch[SCRATCH_FLOATS];
+  float *scratch = rk_scratch((SCRATCH_FLOATS + GATHERED_FLOATS) * sizeof(float));
   tap_box box = met_taps(product);
   rk_partition part = direct_partition(product, &box);
   task t = task_of(product, &part, number);
@@ -265,6 +268,7 @@ void rk_product_run_direct(const rk_product *product, void (*by_rows)(const rk_t
   t.accumulate = accumulate;
   t.by_rows = by_rows;
   t.packed = scratch;
+  t.gathered = scratch + SCRATCH_FLOATS;
   t.first_packed = t.panel;
   t.box = box;
   if ((t.panel_end - t.panel) * box.height * box.width * padded_depth(product) * RK_PANEL <= SCRATCH_FLOATS) {

@@ -10,6 +10,7 @@
 #include "conv2d_windows.h"
 #include "dispatch.h"
 #include "microkernel_bf16.h"
+#include "scratch.h"
 
 enum {
   // An odd row at the end of a run is half a pair, so a block may hold as many pairs as rows.
@@ -58,8 +59,8 @@ typedef struct {
   // The block at hand, of one tap.
   size_t row, row_end, pair_count;
   row_pair pairs[BLOCK_ROWS];
-  _Alignas(64) float a[BLOCK_ROWS * MOST_CHANNELS];  // chunks of [channels][CHUNK] pairs
-  _Alignas(64) float b[BLOCK_ROWS * RK_PANEL];       // [pairs][RK_PANEL]
+  float *a;  // chunks of [channels][CHUNK] pairs
+  float *b;  // [pairs][RK_PANEL]
 } task;
 
 static size_t tile_channel(const task *t, size_t tile) { return t->shape->out_channels * tile / t->tile_count; }
@@ -152,6 +153,8 @@ void rk_conv2d_bf16_backward_weight(const rk_conv2d *shape, const uint16_t *inpu
   size_t unit_group = task_number / part.tile_groups, tile_group = task_number % part.tile_groups;
   size_t first = part.units * unit_group / part.unit_groups, end = part.units * (unit_group + 1) / part.unit_groups;
   task t;
+  t.a = rk_scratch(BLOCK_ROWS * (MOST_CHANNELS + RK_PANEL) * sizeof(float));
+  t.b = t.a + BLOCK_ROWS * MOST_CHANNELS;
   t.shape = shape;
   t.by_rows = rk_bf16_by_rows_current();
   t.input = input;

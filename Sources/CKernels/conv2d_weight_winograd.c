@@ -3,6 +3,7 @@
 #include "arithmetic.h"
 #include "conv2d_winograd.h"
 #include "microkernel.h"
+#include "scratch.h"
 #include "winograd_transforms.h"
 
 enum {
@@ -53,9 +54,8 @@ typedef struct {
   const float *input, *grad_output;
   size_t out_channel, out_count, in_channel, in_count;
   size_t row, row_end;  // the block: rows are numbered by tile (height, width) and image
-  _Alignas(64) float patches[SIDE * BLOCK_STRIDE];    // [4][rows][in_count]
-  _Alignas(64) float gradients[SIDE * BLOCK_STRIDE];  // [4][rows][out_count]
-  _Alignas(64) float sums[PRODUCTS * SUM_STRIDE];     // [16][out_count][in_count]
+  float *patches, *gradients;  // [4][rows][in_count] and [4][rows][out_count]
+  float *sums;                 // [16][out_count][in_count]
 } task;
 
 // Row `patch_row` of the block's transformed patches and gradients.
@@ -108,6 +108,9 @@ void rk_winograd_weight_run(const rk_conv2d *s, const float *input, const float 
   partition part = partition_of(s);
   size_t out_group = number / part.in_groups, in_group = number % part.in_groups;
   task t;
+  t.patches = rk_scratch((2 * SIDE * BLOCK_STRIDE + PRODUCTS * SUM_STRIDE) * sizeof(float));
+  t.gradients = t.patches + SIDE * BLOCK_STRIDE;
+  t.sums = t.gradients + SIDE * BLOCK_STRIDE;
   t.shape = s;
   t.input = input;
   t.grad_output = grad_output;

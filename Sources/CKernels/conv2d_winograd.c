@@ -4,6 +4,7 @@
 
 #include "arithmetic.h"
 #include "microkernel.h"
+#include "scratch.h"
 #include "winograd_transforms.h"
 
 enum {
@@ -173,7 +174,7 @@ typedef struct {
   size_t row, row_end;                         // the block
   size_t patch_stride, sum_stride, sum_width;  // floats between the arrays of two products, and two rows of sums
   float *patches, *sums;                       // [4][rows][depth] and [16][rows][columns of the task]
-  _Alignas(64) float scratch[SCRATCH_FLOATS + PADDING_FLOATS];
+  float *scratch;
 } task;
 
 // Rows of one tile: images from `image` on.
@@ -304,6 +305,7 @@ void rk_winograd_run(const rk_product *p, const float *source, const float *pack
   partition part = partition_of(p);
   size_t chunk = number / part.groups, group = number % part.groups;
   task t;
+  t.scratch = rk_scratch((SCRATCH_FLOATS + PADDING_FLOATS) * sizeof(float));
   t.product = p;
   t.source = source;
   t.packed = packed;

@@ -65,4 +65,39 @@ struct ThreadsTests {
       #expect((factors.pointer[0] * factors.pointer[1]).isSubnormal)
     }
   }
+
+  /// Results and gradients of a 3x3 convolution.
+  private static func convolve(_ precision: Precision, _ shape: [Int]) -> [[Float]] {
+    let elements = { (count: Int) in (0..<count).map { Float($0 * 7919 % 255) / 255 - 0.5 } }
+    let channels = shape[1]
+    return withPrecision(precision) {
+      let x = Tensor(elements(shape.reduce(1, *)), shape: shape).requiringGrad()
+      let weight = Tensor(elements(channels * channels * 9), shape: [channels, channels, 3, 3]).requiringGrad()
+      let y = conv2d(x, weight: weight, options: ConvolutionOptions(padding: 1))
+      y.backward(y.detached())
+      return [y.scalars, x.grad?.scalars ?? [], weight.grad?.scalars ?? []]
+    }
+  }
+
+  /// Darwin gives secondary threads that much, and a caller's thread takes part in the work.
+  @Test(
+    "Convolutions need no more than half a megabyte of stack", arguments: Precision.allCases.map(\.rawValue),
+    [[2, 128, 14, 14], [64, 256, 2, 2], [3, 30, 3, 2]])
+  func smallStack(precision: String, shape: [Int]) async {
+    await #expect(processExitsWith: .success) { [precision, shape] in
+      Threads.count = 1
+      let precision = try #require(Precision(rawValue: precision))
+      let done = DispatchSemaphore(value: 0)
+      let result = Mutex<[[Float]]>([])
+      let thread = Thread {
+        let found = Self.convolve(precision, shape)
+        result.withLock { $0 = found }
+        done.signal()
+      }
+      thread.stackSize = 512 << 10
+      thread.start()
+      done.wait()
+      #expect(result.withLock { $0 } == Self.convolve(precision, shape))
+    }
+  }
 }
