@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "arithmetic.h"
 #include "bfloat16_rounding.h"
 #include "dispatch.h"
 
@@ -29,7 +30,7 @@ RK_LOOP void column_sum(const float *x, size_t rows, size_t channels, float *sum
   enum { long_row = 32 };
   size_t folds = channels < long_row ? long_row / channels : 1;
   for (size_t begin = 0; begin < channels; begin += tile) {
-    size_t width = rk_smaller(tile, channels - begin), long_rows = rows / folds;
+    size_t width = minimum(tile, channels - begin), long_rows = rows / folds;
     double total[tile];
     for (size_t c = 0; c < width * folds; c++) total[c] = 0;
     add_to_totals(x + begin, long_rows, channels * folds, width * folds, total);
@@ -76,7 +77,7 @@ RK_LOOP void end_statistics(size_t before, size_t added, size_t width, float *re
 /// relative to a mean of other rows, so that a mean far from zero costs no digits.
 RK_LOOP void statistics(const float *x, size_t rows, size_t channels, double *mean, double *m2) {
   for (size_t begin = 0; begin < channels; begin += tile) {
-    size_t width = rk_smaller(tile, channels - begin), reference_rows = rk_smaller(group, rows);
+    size_t width = minimum(tile, channels - begin), reference_rows = minimum(group, rows);
     float reference[tile] = {0}, sum[tile] = {0}, partial_m2[tile] = {0};
     for (size_t row = 0; row < reference_rows; row++) {
       for (size_t c = 0; c < width; c++) reference[c] += x[row * channels + begin + c] / (float)reference_rows;
@@ -84,7 +85,7 @@ RK_LOOP void statistics(const float *x, size_t rows, size_t channels, double *me
     memset(mean + begin, 0, width * sizeof *mean);
     memset(m2 + begin, 0, width * sizeof *m2);
     for (size_t row = 0; row < rows;) {
-      size_t first = row, end = rk_smaller(rows, row + span);
+      size_t first = row, end = minimum(rows, row + span);
       for (; row + group <= end; row += group) {
         add_rows(x + row * channels + begin, row - first, group, channels, width, reference, sum, partial_m2);
       }
@@ -99,7 +100,7 @@ RK_LOOP void statistics(const float *x, size_t rows, size_t channels, double *me
 RK_LOOP void merge(const double *means, const double *m2s, const size_t *counts, size_t chunks, size_t channels,
                    float *mean, float *rest, float *variance) {
   for (size_t begin = 0; begin < channels; begin += tile) {
-    size_t width = rk_smaller(tile, channels - begin);
+    size_t width = minimum(tile, channels - begin);
     double merged_mean[tile] = {0}, merged_m2[tile] = {0};
     size_t rows = 0;
     for (size_t chunk = 0; chunk < chunks; chunk++) {
@@ -185,7 +186,7 @@ RK_LOOP void backward_reduce_rows(const float *grad_y, const float *y, bool mask
                                   size_t channels, const float *mean, const float *inverse_deviation, float *sum_g,
                                   float *sum_g_xhat) {
   for (size_t begin = 0; begin < channels; begin += tile) {
-    size_t width = rk_smaller(tile, channels - begin), row = 0;
+    size_t width = minimum(tile, channels - begin), row = 0;
     double total_g[tile] = {0}, total_gx[tile] = {0};
     for (; row + group <= rows; row += group) {
       add_gradients(grad_y, y, masked, x, row * channels + begin, group, channels, width, mean + begin, total_g,
@@ -212,7 +213,7 @@ RK_LOOP void backward_reduce(const float *grad_y, const float *y, const float *x
 
 RK_LOOP void sum_partials(const float *partials, size_t chunks, size_t channels, bool accumulate, float *out) {
   for (size_t begin = 0; begin < channels; begin += tile) {
-    size_t width = rk_smaller(tile, channels - begin);
+    size_t width = minimum(tile, channels - begin);
     double sum[tile] = {0};
     for (size_t chunk = 0; chunk < chunks; chunk++) {
       for (size_t c = 0; c < width; c++) sum[c] += partials[chunk * channels + begin + c];

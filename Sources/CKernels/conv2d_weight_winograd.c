@@ -7,7 +7,6 @@
 #include "winograd_transforms.h"
 
 enum {
-  TILE = RK_WINOGRAD_TILE,
   PRODUCTS = RK_WINOGRAD_PATCH,
   SIDE = RK_WINOGRAD_SIDE,
   // Channels of either side that a task takes, so that its sums stay in the cache, and the fewest of the output's.
@@ -63,14 +62,13 @@ static void transform(task *t, size_t patch_row) {
   const rk_conv2d *s = t->shape;
   const rk_images input = {t->input, s->height, s->width, s->batch, s->in_channels};
   const rk_images output = {t->grad_output, s->out_height, s->out_width, s->batch, s->out_channels};
-  size_t across = rk_winograd_tiles(s->out_width);
   for (size_t row = t->row, count; row < t->row_end; row += count) {
-    size_t tile = row / s->batch, image = row % s->batch;
-    size_t top = tile / across * TILE, left = tile % across * TILE;
-    count = minimum(s->batch - image, t->row_end - row);
+    rk_winograd_segment at = rk_winograd_segment_at(s->out_width, s->batch, row, t->row_end);
+    count = at.count;
     const float *patch[PRODUCTS], *gradient[RK_WINOGRAD_RESULTS];
-    rk_find_square(&input, top - s->padding_height, left - s->padding_width, SIDE, image, t->in_channel, patch);
-    rk_find_square(&output, top, left, TILE, image, t->out_channel, gradient);
+    rk_find_square(&input, at.top - s->padding_height, at.left - s->padding_width, SIDE, at.image, t->in_channel,
+                   patch);
+    rk_find_square(&output, at.top, at.left, RK_WINOGRAD_TILE, at.image, t->out_channel, gradient);
     rk_winograd_transform_patch(patch, patch_row, count, s->in_channels, t->in_count,
                                 t->patches + (row - t->row) * t->in_count, BLOCK_STRIDE);
     rk_winograd_transform_gradient(gradient, patch_row, count, s->out_channels, t->out_count,

@@ -27,6 +27,12 @@ enum {
   ENOUGH_TASKS = 16,
 };
 
+rk_winograd_segment rk_winograd_segment_at(size_t width, size_t batch, size_t row, size_t row_end) {
+  size_t tile = row / batch, image = row % batch, across = rk_winograd_tiles(width);
+  return (rk_winograd_segment){
+      tile / across * TILE, tile % across * TILE, image, minimum(batch - image, row_end - row)};
+}
+
 void rk_find_square(const rk_images *images, size_t top, size_t left, size_t side, size_t image, size_t channel,
                     const float **square) {
   for (size_t q = 0; q < side * side; q++) {
@@ -174,20 +180,7 @@ typedef struct {
   size_t row, row_end;                         // the block
   size_t patch_stride, sum_stride, sum_width;  // floats between the arrays of two products, and two rows of sums
   float *patches, *sums;                       // [4][rows][depth] and [16][rows][columns of the task]
-  float *scratch;
 } task;
-
-// Rows of one tile: images from `image` on.
-typedef struct {
-  size_t top, left;  // of the results
-  size_t image, count;
-} segment;
-
-static segment segment_at(const task *t, size_t row) {
-  const rk_product *p = t->product;
-  size_t tile = row / p->batch, image = row % p->batch, across = rk_winograd_tiles(p->width.result);
-  return (segment){tile / across * TILE, tile % across * TILE, image, minimum(p->batch - image, t->row_end - row)};
-}
 
 // In the gradient the padding is what the kernel does not reach of the source.
 static size_t padding(const rk_axis *axis) { return axis->gradient ? KERNEL - 1 - axis->padding : axis->padding; }
@@ -196,7 +189,7 @@ static void transform_patches(task *t, size_t patch_row) {
   const rk_product *p = t->product;
   const rk_images source = {t->source, p->height.source, p->width.source, p->batch, p->depth};
   for (size_t row = t->row, count; row < t->row_end; row += count) {
-    segment s = segment_at(t, row);
+    rk_winograd_segment s = rk_winograd_segment_at(p->width.result, p->batch, row, t->row_end);
     count = s.count;
     const float *patch[PRODUCTS];
     rk_find_square(&source, s.top - padding(&p->height), s.left - padding(&p->width), SIDE, s.image, 0, patch);
@@ -260,7 +253,7 @@ static void write_results(const task *t, size_t unit) {
   const rk_epilogue none = {0}, *e = t->epilogue != NULL ? t->epilogue : &none;
   size_t column = unit * RK_TILE_COLUMNS;
   for (size_t row = t->row, count; row < t->row_end; row += count) {
-    segment s = segment_at(t, row);
+    rk_winograd_segment s = rk_winograd_segment_at(p->width.result, p->batch, row, t->row_end);
     count = s.count;
     rk_winograd_outputs outputs = {
         .sums = sums_of(t, unit, 0) + (row - t->row) * t->sum_width,
@@ -289,8 +282,7 @@ static void run_block(task *t) {
   size_t rows = t->row_end - t->row;
   t->patch_stride = divide_up(rows * t->product->depth, PAGE) * PAGE + LINE;
   t->sum_stride = rows * t->sum_width + LINE;
-  t->patches = t->scratch;
-  t->sums = t->scratch + SIDE * t->patch_stride;
+  t->sums = t->patches + SIDE * t->patch_stride;
   for (size_t patch_row = 0; patch_row < SIDE; patch_row++) {
     transform_patches(t, patch_row);
     for (size_t unit = t->unit; unit < t->unit_end; unit++) {
@@ -305,7 +297,7 @@ void rk_winograd_run(const rk_product *p, const float *source, const float *pack
   partition part = partition_of(p);
   size_t chunk = number / part.groups, group = number % part.groups;
   task t;
-  t.scratch = rk_scratch((SCRATCH_FLOATS + PADDING_FLOATS) * sizeof(float));
+  t.patches = rk_scratch((SCRATCH_FLOATS + PADDING_FLOATS) * sizeof(float));
   t.product = p;
   t.source = source;
   t.packed = packed;

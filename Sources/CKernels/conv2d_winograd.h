@@ -4,11 +4,22 @@
 #ifndef RESIDUAL_CONV2D_WINOGRAD_H
 #define RESIDUAL_CONV2D_WINOGRAD_H
 
+#include "arithmetic.h"
 #include "conv2d_rectangle.h"
 
 /// Results of a tile along an axis.
 enum { RK_WINOGRAD_TILE = 2 };
-static inline size_t rk_winograd_tiles(size_t results) { return (results + RK_WINOGRAD_TILE - 1) / RK_WINOGRAD_TILE; }
+static inline size_t rk_winograd_tiles(size_t results) { return divide_up(results, RK_WINOGRAD_TILE); }
+
+/// Rows of the products, which are numbered by tile (height, width) and image: those of one tile from `row` on, with its
+/// place among the results.
+typedef struct {
+  size_t top, left;
+  size_t image, count;
+} rk_winograd_segment;
+
+/// The segment at `row`, which ends before `row_end`, where the results are `width` wide.
+rk_winograd_segment rk_winograd_segment_at(size_t width, size_t batch, size_t row, size_t row_end);
 
 /// Activations or gradients, [height, width, batch, channels].
 typedef struct {

@@ -16,9 +16,6 @@
 /// and the loop still runs on vectors.
 #define RK_INDEPENDENT _Pragma("clang loop vectorize(assume_safety)")
 
-/// The smaller of two counts: what is left of a range, or a whole tile of it.
-RK_LOOP size_t rk_smaller(size_t a, size_t b) { return a < b ? a : b; }
-
 #if defined(__x86_64__)
 #define RK_DISPATCH(result, name, loop, parameters, arguments)                                                         \
   __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx2,fma"))) static result name##_avx512 parameters {      \

@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "arithmetic.h"
 #include "dispatch.h"
 
 /// Columns of the result that are written before the next rows: their sources stay in the first-level cache.
@@ -36,7 +37,7 @@ RK_LOOP void transpose(const float *x, size_t a, size_t b, size_t row_begin, siz
     return;
   }
   for (size_t begin = 0; begin < a; begin += tile) {
-    size_t end = rk_smaller(a, begin + tile);
+    size_t end = minimum(a, begin + tile);
     size_t row = row_begin;
     for (; row + side <= row_end; row += side) {
       size_t column = begin;

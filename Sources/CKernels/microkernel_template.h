@@ -87,6 +87,9 @@ INLINE const float *find_next_b(const rk_tile *tile, size_t row, size_t column) 
   return tile->next_b + part * (depth * RK_PANEL / RK_FETCH_PARTS);
 }
 
+// Steps of a sum in one turn of the loop, as far as there are so many: a turn costs as much as four products.
+enum { TURN = 4 };
+
 // `steps` steps of the sum. Three rows share a pointer: an address is a pointer plus 0, 1 or 2 strides.
 INLINE void add_row_products(const int steps, const int rows, const int vectors, ptrdiff_t stride, const float **a,
                              const float **b, VECTOR sum[ROWS][VECTORS]) {
@@ -174,18 +177,13 @@ INLINE void multiply_columns(const int rows, const int vectors, const rk_tile *t
       steps = depth < state.left ? depth : state.left;
       state.left -= steps;
       size_t k = steps;
-      for (; k >= 4; k -= 4) {
-        add_column_products(4, rows, vectors, a_stride, b_stride, &a, b, sum);
-      }
+      for (; k >= TURN; k -= TURN) add_column_products(TURN, rows, vectors, a_stride, b_stride, &a, b, sum);
       for (; k > 0; k--) add_column_products(1, rows, vectors, a_stride, b_stride, &a, b, sum);
     }
   }
   add_total(rows, vectors, &state, sum);
   store_sums(rows, vectors, tile, row, column, sum);
 }
-
-// Steps of a sum in one turn of the loop, where all depths are multiples of it: a turn costs as much as four products.
-enum { TURN = 4 };
 
 #define DEFINE_FIXED(r, v)                                                                                           \
   TARGET static void rows_##r##_##v(const rk_tile *tile, size_t row, size_t column) {                                \

@@ -2,6 +2,7 @@
 
 #include <stdint.h>
 
+#include "arithmetic.h"
 #include "dispatch.h"
 
 /// Elements worked on at a time, and how far ahead of them memory is asked for. A large network's parameters come from
@@ -39,7 +40,7 @@ RK_LOOP void sgd_momentum(rk_sgd o, const float *gradient, float *parameter, flo
 RK_LOOP void sgd_step(const rk_sgd *options, const float *gradient, float *parameter, float *buffer, size_t count) {
   rk_sgd o = *options;
   for (size_t i = 0; i < count; i += block) {
-    size_t width = rk_smaller(block, count - i);
+    size_t width = minimum(block, count - i);
     prefetch(gradient + i);
     prefetch(parameter + i);
     if (o.momentum == 0) {
@@ -70,7 +71,7 @@ RK_LOOP void adam_step(const rk_adam *options, const float *gradient, float *par
                        size_t count) {
   rk_adam o = *options;
   for (size_t i = 0; i < count; i += block) {
-    size_t width = rk_smaller(block, count - i);
+    size_t width = minimum(block, count - i);
     prefetch(gradient + i);
     prefetch(parameter + i);
     prefetch(m + i);

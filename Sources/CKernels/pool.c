@@ -3,6 +3,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "arithmetic.h"
 #include "dispatch.h"
 
 /// Elements of a position that are worked on at a time: their running values stay in the first-level cache.
@@ -16,7 +17,7 @@ typedef struct {
 static inline range taps(size_t position, size_t stride, size_t padding, size_t kernel, size_t size) {
   size_t start = position * stride;
   size_t begin = start < padding ? padding - start : 0;
-  size_t end = size + padding > start ? rk_smaller(kernel, size + padding - start) : 0;
+  size_t end = size + padding > start ? minimum(kernel, size + padding - start) : 0;
   return (range){begin, end};
 }
 
@@ -24,7 +25,7 @@ static inline range taps(size_t position, size_t stride, size_t padding, size_t 
 static inline range windows(size_t position, size_t stride, size_t padding, size_t kernel, size_t out_size) {
   size_t reach = position + padding;
   size_t begin = reach < kernel ? 0 : (reach - kernel) / stride + 1;
-  return (range){begin, rk_smaller(out_size, reach / stride + 1)};
+  return (range){begin, minimum(out_size, reach / stride + 1)};
 }
 
 RK_LOOP void max_pool_tile(const rk_pool2d *s, const float *x, size_t out_row, size_t out_column, size_t count,
@@ -63,7 +64,7 @@ RK_LOOP void max_pool(const rk_pool2d *s, const float *x, size_t row_begin, size
     for (size_t column = 0; column < s->out_width; column++) {
       size_t position = (row * s->out_width + column) * s->block;
       for (size_t begin = 0; begin < s->block; begin += rk_pool_tile) {
-        max_pool_tile(s, x + begin, row, column, rk_smaller(rk_pool_tile, s->block - begin), y + position + begin,
+        max_pool_tile(s, x + begin, row, column, minimum(rk_pool_tile, s->block - begin), y + position + begin,
                       winners ? winners + position + begin : NULL);
       }
     }
@@ -96,7 +97,7 @@ RK_LOOP void max_pool_backward(const rk_pool2d *s, const float *grad_y, const ui
       float *position = grad_x + (row * s->width + column) * s->block;
       for (size_t begin = 0; begin < s->block; begin += rk_pool_tile) {
         max_pool_backward_tile(s, grad_y + begin, winners + begin, row, column,
-                               rk_smaller(rk_pool_tile, s->block - begin), position + begin);
+                               minimum(rk_pool_tile, s->block - begin), position + begin);
       }
     }
   }
@@ -104,7 +105,7 @@ RK_LOOP void max_pool_backward(const rk_pool2d *s, const float *grad_y, const ui
 
 RK_LOOP void global_average(const float *x, size_t positions, size_t block, size_t begin, size_t end, float *y) {
   for (size_t start = begin; start < end; start += rk_pool_tile) {
-    size_t count = rk_smaller(rk_pool_tile, end - start);
+    size_t count = minimum(rk_pool_tile, end - start);
     float sum[rk_pool_tile] = {0};
     size_t position = 0;
     for (; position + 4 <= positions; position += 4) {

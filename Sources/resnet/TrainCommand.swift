@@ -72,8 +72,9 @@ struct TrainingOptions: ParsableArguments {
   var checkpoint: String?
   @Option(parsing: .unconditional, help: "Also write it every so many steps.") var saveEvery: Int?
   @Option(
-    parsing: .unconditional, help: "Keep the last so many checkpoints and the best beside it, under names of their own."
-  ) var keep: Int?
+    parsing: .unconditional,
+    help: "Keep the last so many checkpoints and the best beside it, under names of their own.")
+  var keep: Int?
   @Option(
     help: ArgumentHelp(
       "Go on from a checkpoint, or from the newest good one in a folder, bit for bit. Its options count.",
