@@ -22,6 +22,10 @@ void rk_pack_matrix(const rk_product *p, const float *weight, size_t panel, size
   }
 }
 
+int rk_conv2d_arrangement(const rk_conv2d *shape) {
+  return rk_winograd_pays(shape) ? (int)rk_winograd_products(shape) : 0;
+}
+
 size_t rk_conv2d_packed_count(const rk_conv2d *shape, rk_pack pack) {
   rk_product p = rk_product_of(shape, pack == RK_PACK_BACKWARD_INPUT);
   if (rk_winograd_pays(shape)) return rk_winograd_packed_count(&p);

@@ -1,5 +1,5 @@
-// The weight gradient of 3x3 convolutions with stride 1 by Winograd's algorithm, see winograd_transforms.h: 16 matrix
-// products on transformed input and output gradient, where the definition has up to 36.
+// The weight gradient of 3x3 convolutions with stride 1 by Winograd's algorithms, see winograd_transforms.h: matrix
+// products on transformed input and output gradient, fewer than by the definition.
 #ifndef RESIDUAL_CONV2D_WEIGHT_WINOGRAD_H
 #define RESIDUAL_CONV2D_WEIGHT_WINOGRAD_H
 

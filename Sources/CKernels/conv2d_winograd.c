@@ -10,8 +10,8 @@
 enum {
   KERNEL = 3,
   TILE = RK_WINOGRAD_TILE,
-  PRODUCTS = RK_WINOGRAD_PATCH,
-  SIDE = RK_WINOGRAD_SIDE,  // products in a row of the transformed patch
+  MOST_PRODUCTS = RK_WINOGRAD_MOST_PATCH,
+  MOST_SIDE = RK_WINOGRAD_MOST_SIDE,
   // What a task holds: one row of transformed patches and all sums, of some rows of the products.
   SCRATCH_FLOATS = 160 * 1024,
   MOST_ROWS = 96,
@@ -20,7 +20,7 @@ enum {
   // Arrays for the products begin in different sets of the cache.
   LINE = 64 / sizeof(float),
   PAGE = 4096 / sizeof(float),
-  PADDING_FLOATS = SIDE * (PAGE + LINE) + PRODUCTS * LINE,
+  PADDING_FLOATS = MOST_SIDE * (PAGE + LINE) + MOST_PRODUCTS * LINE,
   // Kernels that are transformed at a time on the way to a panel.
   PACKED_DEPTH = 32,
   TASK_WORK = 1 << 20,
@@ -50,6 +50,16 @@ static size_t met_taps(const rk_axis *axis) {
   return count;
 }
 
+const rk_winograd_transforms *rk_winograd_for(const rk_axis *height, const rk_axis *width) {
+  bool small = height->source == 2 && height->result == 2 && width->source == 2 && width->result == 2;
+  return small ? &rk_winograd_2x2 : &rk_winograd_4x4;
+}
+
+size_t rk_winograd_products(const rk_conv2d *s) {
+  rk_axis height = rk_height_axis(s, false), width = rk_width_axis(s, false);
+  return rk_winograd_for(&height, &width)->products;
+}
+
 bool rk_winograd_possible(const rk_conv2d *s) {
   // More channels leave no room in the scratch.
   enum { FEWEST_CHANNELS = 32, MOST_CHANNELS = 4096 };
@@ -72,11 +82,12 @@ bool rk_winograd_pays(const rk_conv2d *s) {
   enum { FEWEST_ROWS = 32, PACKING_ROWS = 16 };
   if (!rk_winograd_possible(s)) return false;
   size_t rows = rk_winograd_rows(s);
-  return rows >= FEWEST_ROWS && rk_defined_products(s) * 3 > (rows + PACKING_ROWS) * PRODUCTS * 4;
+  return rows >= FEWEST_ROWS && rk_defined_products(s) * 3 > (rows + PACKING_ROWS) * rk_winograd_products(s) * 4;
 }
 
 size_t rk_winograd_packed_count(const rk_product *p) {
-  return divide_up(p->columns, RK_PANEL) * PRODUCTS * p->depth * RK_PANEL;
+  size_t products = rk_winograd_for(&p->height, &p->width)->products;
+  return divide_up(p->columns, RK_PANEL) * products * p->depth * RK_PANEL;
 }
 
 // Packing: a piece is PACKED_DEPTH source channels of a panel.
@@ -96,26 +107,27 @@ static void find_taps(const rk_product *p, const float *weight, size_t at, const
 }
 
 static void pack_piece(const rk_product *p, const float *weight, size_t panel, size_t channel, float *packed) {
-  size_t column = panel * RK_PANEL, columns = minimum(p->columns - column, RK_PANEL);
+  const rk_winograd_transforms *w = rk_winograd_for(&p->height, &p->width);
+  size_t products = w->products, column = panel * RK_PANEL, columns = minimum(p->columns - column, RK_PANEL);
   size_t depth = minimum(p->depth - channel, PACKED_DEPTH), stride = p->depth * RK_PANEL;
-  float *out = packed + panel * PRODUCTS * stride + channel * RK_PANEL;
+  float *out = packed + panel * products * stride + channel * RK_PANEL;
   const float *taps[RK_WINOGRAD_TAPS];
   if (p->height.gradient) {
     for (size_t k = 0; k < depth; k++, out += RK_PANEL) {
       find_taps(p, weight, (channel + k) * p->columns + column, taps);
-      rk_winograd_transform_taps(taps, columns, out, stride);
-      for (size_t q = 0; q < PRODUCTS && columns < RK_PANEL; q++) {
+      w->transform_taps(taps, columns, out, stride);
+      for (size_t q = 0; q < products && columns < RK_PANEL; q++) {
         memset(out + q * stride + columns, 0, (RK_PANEL - columns) * sizeof(float));
       }
     }
     return;
   }
-  float transformed[PRODUCTS][RK_PANEL][PACKED_DEPTH];
+  float transformed[MOST_PRODUCTS][RK_PANEL][PACKED_DEPTH];
   for (size_t c = 0; c < columns; c++) {
     find_taps(p, weight, (column + c) * p->depth + channel, taps);
-    rk_winograd_transform_taps(taps, depth, transformed[0][c], RK_PANEL * PACKED_DEPTH);
+    w->transform_taps(taps, depth, transformed[0][c], RK_PANEL * PACKED_DEPTH);
   }
-  for (size_t q = 0; q < PRODUCTS; q++) {
+  for (size_t q = 0; q < products; q++) {
     rk_microkernels_current()->transpose(transformed[q][0], PACKED_DEPTH, columns, depth, out + q * stride);
   }
 }
@@ -138,7 +150,8 @@ typedef struct {
 
 // Parts of a block, where a task has `units` units of columns.
 static size_t most_parts(const rk_product *p, size_t units) {
-  size_t row_floats = SIDE * p->depth + PRODUCTS * units * RK_TILE_COLUMNS;
+  const rk_winograd_transforms *w = rk_winograd_for(&p->height, &p->width);
+  size_t row_floats = w->side * p->depth + w->products * units * RK_TILE_COLUMNS;
   return minimum(SCRATCH_FLOATS / row_floats, MOST_ROWS) / RK_PART_ROWS;
 }
 
@@ -148,7 +161,8 @@ static partition partition_of(const rk_product *p) {
   partition part = {.rows = rk_winograd_tiles(p->height.result) * rk_winograd_tiles(p->width.result) * p->batch};
   part.parts = divide_up(part.rows, RK_PART_ROWS);
   part.units = divide_up(p->columns, RK_TILE_COLUMNS);
-  size_t tasks = minimum(maximum(part.rows * PRODUCTS * p->depth * p->columns / TASK_WORK, 1), ENOUGH_TASKS);
+  size_t work = part.rows * rk_winograd_for(&p->height, &p->width)->products * p->depth * p->columns;
+  size_t tasks = minimum(maximum(work / TASK_WORK, 1), ENOUGH_TASKS);
   size_t blocks_of_all = divide_up(part.parts, maximum(most_parts(p, part.units), 1));
   part.groups = minimum(divide_up(tasks, blocks_of_all), part.units);
   while (part.groups < part.units &&
@@ -172,6 +186,7 @@ size_t rk_winograd_tasks(const rk_product *p) {
 
 typedef struct {
   const rk_product *product;
+  const rk_winograd_transforms *transforms;
   const float *source, *packed;
   const rk_epilogue *epilogue;
   float *result;
@@ -179,26 +194,32 @@ typedef struct {
   size_t unit, unit_end;
   size_t row, row_end;                         // the block
   size_t patch_stride, sum_stride, sum_width;  // floats between the arrays of two products, and two rows of sums
-  float *patches, *sums;                       // [4][rows][depth] and [16][rows][columns of the task]
+  float *patches, *sums;  // [side][rows][depth] and [side * side][rows][columns of the task]
 } task;
 
-// In the gradient the padding is what the kernel does not reach of the source.
-static size_t padding(const rk_axis *axis) { return axis->gradient ? KERNEL - 1 - axis->padding : axis->padding; }
+// Where the patch of the tile at `start` begins. In the gradient the padding is what the kernel does not reach of the
+// source.
+static size_t patch_start(const task *t, const rk_axis *axis, size_t start) {
+  size_t padding = axis->gradient ? KERNEL - 1 - axis->padding : axis->padding;
+  return start - padding + t->transforms->patch_inset;
+}
 
 static void transform_patches(task *t, size_t patch_row) {
   const rk_product *p = t->product;
+  const rk_winograd_transforms *w = t->transforms;
   const rk_images source = {t->source, p->height.source, p->width.source, p->batch, p->depth};
   for (size_t row = t->row, count; row < t->row_end; row += count) {
     rk_winograd_segment s = rk_winograd_segment_at(p->width.result, p->batch, row, t->row_end);
     count = s.count;
-    const float *patch[PRODUCTS];
-    rk_find_square(&source, s.top - padding(&p->height), s.left - padding(&p->width), SIDE, s.image, 0, patch);
+    const float *patch[RK_WINOGRAD_MOST_PATCH];
+    rk_find_square(&source, patch_start(t, &p->height, s.top), patch_start(t, &p->width, s.left), w->patch_side,
+                   s.image, 0, patch);
     float *out = t->patches + (row - t->row) * p->depth;
     for (size_t i = 0, floats = count * p->depth, piece; i < floats; i += piece) {
       piece = minimum(floats - i, RK_WINOGRAD_PIECE);
-      const float *pieces[PRODUCTS];
-      for (size_t q = 0; q < PRODUCTS; q++) pieces[q] = from_offset(patch[q], i);
-      rk_winograd_transform_patch(pieces, patch_row, 1, 0, piece, out + i, t->patch_stride);
+      const float *pieces[RK_WINOGRAD_MOST_PATCH];
+      for (size_t q = 0; q < w->patch_side * w->patch_side; q++) pieces[q] = from_offset(patch[q], i);
+      w->transform_patch(pieces, patch_row, 1, 0, piece, out + i, t->patch_stride);
     }
   }
 }
@@ -208,7 +229,8 @@ static size_t unit_columns(const task *t, size_t unit) {
 }
 
 static const float *weights_of(const task *t, size_t unit, size_t q) {
-  return t->packed + (unit * RK_TILE_COLUMNS / RK_PANEL * PRODUCTS + q) * t->product->depth * RK_PANEL;
+  size_t products = t->transforms->products;
+  return t->packed + (unit * RK_TILE_COLUMNS / RK_PANEL * products + q) * t->product->depth * RK_PANEL;
 }
 
 static float *sums_of(const task *t, size_t unit, size_t q) {
@@ -217,9 +239,10 @@ static float *sums_of(const task *t, size_t unit, size_t q) {
 
 // The weights that are multiplied after these, or NULL.
 static const float *next_weights(const task *t, size_t unit, size_t q) {
-  if (q % SIDE + 1 < SIDE) return weights_of(t, unit, q + 1);
-  if (unit + 1 < t->unit_end) return weights_of(t, unit + 1, q + 1 - SIDE);
-  return q + 1 < PRODUCTS ? weights_of(t, t->unit, q + 1) : NULL;
+  size_t side = t->transforms->side;
+  if (q % side + 1 < side) return weights_of(t, unit, q + 1);
+  if (unit + 1 < t->unit_end) return weights_of(t, unit + 1, q + 1 - side);
+  return q + 1 < t->transforms->products ? weights_of(t, t->unit, q + 1) : NULL;
 }
 
 static void multiply(const task *t, size_t unit, size_t q) {
@@ -234,12 +257,13 @@ static void multiply(const task *t, size_t unit, size_t q) {
         .columns = unit_columns(t, unit),
         .stretches = &stretch,
         .stretch_count = 1,
-        .a = t->patches + q % SIDE * t->patch_stride + row * p->depth,
+        .a = t->patches + q % t->transforms->side * t->patch_stride + row * p->depth,
         .a_stride = (ptrdiff_t)p->depth,
         .b = weights_of(t, unit, q),
         .b_stride = RK_PANEL,
-        .b_panel = (ptrdiff_t)(PRODUCTS * b_floats),
+        .b_panel = (ptrdiff_t)(t->transforms->products * b_floats),
         .next_b = fetched < b_floats ? from_offset(next_b, fetched) : NULL,
+        .short_sums = t->transforms->short_sums,
         .c = sums_of(t, unit, q),
         .c_rows = c_rows,
     };
@@ -274,19 +298,19 @@ static void write_results(const task *t, size_t unit) {
       outputs.results[q] = t->result + at;
       outputs.residuals[q] = from_offset(e->residual, at);
     }
-    rk_winograd_transform_sums(&outputs);
+    t->transforms->transform_sums(&outputs);
   }
 }
 
 static void run_block(task *t) {
-  size_t rows = t->row_end - t->row;
+  size_t rows = t->row_end - t->row, side = t->transforms->side;
   t->patch_stride = divide_up(rows * t->product->depth, PAGE) * PAGE + LINE;
   t->sum_stride = rows * t->sum_width + LINE;
-  t->sums = t->patches + SIDE * t->patch_stride;
-  for (size_t patch_row = 0; patch_row < SIDE; patch_row++) {
+  t->sums = t->patches + side * t->patch_stride;
+  for (size_t patch_row = 0; patch_row < side; patch_row++) {
     transform_patches(t, patch_row);
     for (size_t unit = t->unit; unit < t->unit_end; unit++) {
-      for (size_t j = 0; j < SIDE; j++) multiply(t, unit, patch_row * SIDE + j);
+      for (size_t j = 0; j < side; j++) multiply(t, unit, patch_row * side + j);
     }
   }
   for (size_t unit = t->unit; unit < t->unit_end; unit++) write_results(t, unit);
@@ -299,6 +323,7 @@ void rk_winograd_run(const rk_product *p, const float *source, const float *pack
   task t;
   t.patches = rk_scratch((SCRATCH_FLOATS + PADDING_FLOATS) * sizeof(float));
   t.product = p;
+  t.transforms = rk_winograd_for(&p->height, &p->width);
   t.source = source;
   t.packed = packed;
   t.epilogue = epilogue;

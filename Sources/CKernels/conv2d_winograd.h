@@ -1,11 +1,12 @@
-// 3x3 convolutions with stride 1 by Winograd's F(2x2, 3x3), see winograd_transforms.h: the forward pass and the input
-// gradient as 16 matrix products on transformed operands, with 4 products for a result where the definition has 9.
+// 3x3 convolutions with stride 1 by Winograd's algorithms, see winograd_transforms.h: the forward pass and the input
+// gradient as matrix products on transformed operands, fewer of them than by the definition.
 // Results of a tile share their sums: a NaN or an infinity in the source reaches all four.
 #ifndef RESIDUAL_CONV2D_WINOGRAD_H
 #define RESIDUAL_CONV2D_WINOGRAD_H
 
 #include "arithmetic.h"
 #include "conv2d_rectangle.h"
+#include "winograd_transforms.h"
 
 /// Results of a tile along an axis.
 enum { RK_WINOGRAD_TILE = 2 };
@@ -34,7 +35,11 @@ void rk_find_square(const rk_images *images, size_t top, size_t left, size_t sid
 
 /// Whether the sizes allow it, in either direction.
 bool rk_winograd_possible(const rk_conv2d *shape);
-/// Rows of each of the 16 products: 2x2 tiles of the output, of all images.
+/// The algorithm, by the sizes of source and results.
+const rk_winograd_transforms *rk_winograd_for(const rk_axis *height, const rk_axis *width);
+/// How many products it has.
+size_t rk_winograd_products(const rk_conv2d *shape);
+/// Rows of each of the products: 2x2 tiles of the output, of all images.
 size_t rk_winograd_rows(const rk_conv2d *shape);
 /// What the definition has: products of a row of the input with a tap.
 size_t rk_defined_products(const rk_conv2d *shape);
@@ -42,7 +47,7 @@ size_t rk_defined_products(const rk_conv2d *shape);
 /// Whether it is possible and the faster way forward and for the input gradient.
 bool rk_winograd_pays(const rk_conv2d *shape);
 
-/// The transformed weight: for each panel of 32 result channels and each of the 16 products, [depth][32].
+/// The transformed weight: for each panel of 32 result channels and each of the products, [depth][32].
 size_t rk_winograd_packed_count(const rk_product *product);
 size_t rk_winograd_pack_tasks(const rk_product *product);
 void rk_winograd_pack(const rk_product *product, const float *weight, float *packed, size_t task);

@@ -34,11 +34,12 @@ void rk_store_row_portable(const rk_tile *tile, size_t row, const float *sum) {
 }
 
 // One row of the tile: A(row, k) = a[k * a_step]. As in microkernel_template.h, no sum runs over more than LONGEST_SUM
-// products before it is added to the total.
+// products before it is added to the total, or SHORT_SUM.
 static void multiply_row(const rk_tile *tile, size_t row, const float *first_a, ptrdiff_t a_step) {
-  enum { LONGEST_SUM = 64 };
+  enum { LONGEST_SUM = 64, SHORT_SUM = 32 };
+  const size_t longest = tile->short_sums ? SHORT_SUM : LONGEST_SUM;
   float total[RK_TILE_COLUMNS] = {0}, sum[RK_TILE_COLUMNS] = {0};
-  size_t columns = (tile->columns + RK_WHOLE_COLUMNS - 1) / RK_WHOLE_COLUMNS * RK_WHOLE_COLUMNS, left = LONGEST_SUM;
+  size_t columns = (tile->columns + RK_WHOLE_COLUMNS - 1) / RK_WHOLE_COLUMNS * RK_WHOLE_COLUMNS, left = longest;
   for (size_t s = 0; s < tile->stretch_count; s++) {
     const float *a = first_a + tile->stretches[s].a, *b = tile->b + tile->stretches[s].b;
     for (size_t k = 0; k < tile->stretches[s].depth; k++, a += a_step, b += tile->b_stride) {
@@ -48,7 +49,7 @@ static void multiply_row(const rk_tile *tile, size_t row, const float *first_a, 
       if (--left > 0) continue;
       for (size_t c = 0; c < columns; c++) total[c] += sum[c];
       memset(sum, 0, sizeof sum);
-      left = LONGEST_SUM;
+      left = longest;
     }
   }
   for (size_t c = 0; c < columns; c++) sum[c] += total[c];

@@ -23,6 +23,7 @@ typedef struct {
   size_t rows, columns;         // 1...RK_TILE_ROWS, 1...RK_TILE_COLUMNS
   const rk_stretch *stretches;  // by_rows: of one depth
   size_t stretch_count;
+  bool short_sums;  // rounding errors of a sum half as long, see microkernel_template.h
   const float *a;  // by_rows: A(r, k) = a[r * a_stride + k]; by_columns: A(r, k) = a[k * a_stride + r]
   ptrdiff_t a_stride;
   // B(k, c) = b[k * b_stride + c] for c < RK_PANEL, the rest from b[b_panel] on; `columns` rounded up to whole pieces

@@ -15,14 +15,22 @@
 #define SIX_ROWS(visit, v) visit(1, v) visit(2, v) visit(3, v) visit(4, v) visit(5, v) visit(6, v)
 
 // Sums that stay in registers for long lose what is small beside them: after LONGEST_SUM products they are added to
-// `total` in memory and start anew. This keeps rounding errors at the level of sums of that length.
-enum { LONGEST_SUM = 64 };
+// `total` in memory and start anew, with short sums after SHORT_SUM. This keeps rounding errors at the level of sums of
+// that length.
+enum { LONGEST_SUM = 64, SHORT_SUM = 32 };
 
 typedef struct {
   VECTOR total[ROWS][VECTORS];
   bool begun;
-  size_t left;  // products until the sums are put away
+  size_t longest, left;  // products from one time the sums are put away to the next, and until then
 } long_sum;
+
+INLINE void begin_sums(const int rows, const int vectors, const rk_tile *tile, long_sum *state,
+                       VECTOR sum[ROWS][VECTORS]) {
+  UNROLL for (int r = 0; r < rows; r++) UNROLL for (int v = 0; v < vectors; v++) sum[r][v] = ZERO();
+  state->begun = false;
+  state->left = state->longest = tile->short_sums ? SHORT_SUM : LONGEST_SUM;
+}
 
 INLINE void put_away(const int rows, const int vectors, long_sum *state, VECTOR sum[ROWS][VECTORS]) {
   UNROLL for (int r = 0; r < rows; r++) {
@@ -32,7 +40,7 @@ INLINE void put_away(const int rows, const int vectors, long_sum *state, VECTOR 
     }
   }
   state->begun = true;
-  state->left = LONGEST_SUM;
+  state->left = state->longest;
 }
 
 INLINE void add_total(const int rows, const int vectors, const long_sum *state, VECTOR sum[ROWS][VECTORS]) {
@@ -72,9 +80,9 @@ INLINE void fetch_next_rows(const int rows, const float *const *a, ptrdiff_t str
   }
 }
 
-// LONGEST_SUM rows of B, of all panels of the tile, on their way to the L2 cache: a share of them.
+// SHORT_SUM rows of B, of all panels of the tile, on their way to the L2 cache: a share of them.
 INLINE void fetch_next_b(const rk_tile *tile, const float *next) {
-  enum { LINE = 64 / sizeof(float), FLOATS = LONGEST_SUM * RK_PANEL / RK_FETCH_PARTS };
+  enum { LINE = 64 / sizeof(float), FLOATS = SHORT_SUM * RK_PANEL / RK_FETCH_PARTS };
   for (size_t column = 0; column < tile->columns; column += RK_PANEL, next += tile->b_panel) {
     UNROLL for (int k = 0; k < FLOATS; k += LINE) __builtin_prefetch(next + k, 0, 2);
   }
@@ -113,10 +121,8 @@ INLINE void multiply_rows(const int at_once, const int rows, const int vectors, 
                           size_t column) {
   fetch_results(rows, vectors, tile, row, column);
   VECTOR sum[ROWS][VECTORS];
-  UNROLL for (int r = 0; r < rows; r++) UNROLL for (int v = 0; v < vectors; v++) sum[r][v] = ZERO();
   long_sum state;
-  state.begun = false;
-  state.left = LONGEST_SUM;
+  begin_sums(rows, vectors, tile, &state, sum);
   const ptrdiff_t stride = tile->a_stride;
   const float *first_a = tile->a + (ptrdiff_t)row * stride, *first_b[PANELS];
   find_b(tile, column, first_b);
@@ -130,9 +136,9 @@ INLINE void multiply_rows(const int at_once, const int rows, const int vectors, 
       steps = depth < state.left ? depth : state.left;
       state.left -= steps;
       if (tile->fetches_rows && steps == LONGEST_SUM) fetch_next_rows(rows, a, stride);
-      if (next_b != NULL && steps == LONGEST_SUM) {
+      for (size_t k = SHORT_SUM; k <= steps && next_b != NULL; k += SHORT_SUM) {
         fetch_next_b(tile, next_b);
-        next_b += LONGEST_SUM * RK_PANEL / RK_FETCH_PARTS;
+        next_b += SHORT_SUM * RK_PANEL / RK_FETCH_PARTS;
       }
       for (size_t k = steps / (size_t)at_once; k > 0; k--) {
         add_row_products(at_once, rows, vectors, stride, a, b, sum);
@@ -162,10 +168,8 @@ INLINE void add_column_products(const int steps, const int rows, const int vecto
 INLINE void multiply_columns(const int rows, const int vectors, const rk_tile *tile, size_t row, size_t column) {
   fetch_results(rows, vectors, tile, row, column);
   VECTOR sum[ROWS][VECTORS];
-  UNROLL for (int r = 0; r < rows; r++) UNROLL for (int v = 0; v < vectors; v++) sum[r][v] = ZERO();
   long_sum state;
-  state.begun = false;
-  state.left = LONGEST_SUM;
+  begin_sums(rows, vectors, tile, &state, sum);
   const ptrdiff_t a_stride = tile->a_stride, b_stride = tile->b_stride;
   const float *first_b[PANELS];
   find_b(tile, column, first_b);

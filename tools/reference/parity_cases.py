@@ -108,6 +108,8 @@ def make_input(case):
         x = 1e4 * x
     elif case.values == "offset":
         x = 1e4 + x
+    elif case.values == "rectified":
+        x = x.relu()
     elif case.values == "wide":
         x = 8 * x
     elif case.values == "images":  # soft blobs in 0..1: images that differ as wholes, as real ones do
@@ -165,6 +167,8 @@ def convolutions():
         ("resnet-64-3x3-at-64x64", (4, 64, 16, 16), 64, 3, 1, 1, False),  # by Winograd's algorithm, as the next two
         ("resnet-128-3x3-at-112x112", (8, 128, 14, 14), 128, 3, 1, 1, False),
         ("resnet-256-3x3-at-224x224", (2, 256, 14, 14), 256, 3, 1, 1, False),
+        ("resnet-128-3x3-at-2x2", (64, 128, 2, 2), 128, 3, 1, 1, False),  # the same for images of 2x2, as the next
+        ("resnet-256-3x3-at-2x2-of-128-images", (128, 256, 2, 2), 256, 3, 1, 1, False),
         ("resnet-512-3x3", (16, 512, 1, 1), 512, 3, 1, 1, False),
         ("resnet-1024-to-2048-1x1-stride-2", (16, 1024, 2, 2), 2048, 1, 2, 0, False),
         ("resnet-2048-to-512-1x1", (64, 2048, 1, 1), 512, 1, 1, 0, False),
@@ -174,6 +178,8 @@ def convolutions():
             arguments = dict(in_channels=shape[1], out_channels=out_channels, kernel_size=pair(kernel),
                              stride=pair(stride), padding=pair(padding), bias=bias)
             yield Case(f"{layer.replace('_', '-')}-{name}", layer, arguments, shape)
+            if name.startswith("resnet") and kernel == 3 and stride == 1:
+                yield Case(f"conv2d-{name}-rectified", layer, arguments, shape, values="rectified")
 
 
 def linears():

@@ -19,6 +19,8 @@ typedef struct {
 /// Weights rearranged for the microkernels: one arrangement for the forward pass, one for the input gradient.
 typedef enum { RK_PACK_FORWARD = 0, RK_PACK_BACKWARD_INPUT = 1 } rk_pack;
 
+/// A number for how the weight is packed. Images of other sizes may want another arrangement.
+int rk_conv2d_arrangement(const rk_conv2d *shape);
 /// Floats that the packed weight takes.
 size_t rk_conv2d_packed_count(const rk_conv2d *shape, rk_pack pack);
 size_t rk_conv2d_pack_tasks(const rk_conv2d *shape, rk_pack pack);

@@ -66,18 +66,17 @@ struct Convolution {
 
   /// The weight in the kernels' arrangement, kept until the weight changes when `keep` says that it is used again.
   func packed(_ weight: Storage, _ pack: rk_pack, keep: Bool) -> Storage {
-    let count = withKernel { rk_conv2d_packed_count($0, pack) }
     let make = {
       withKernel { shape in
-        let packed = Storage(uninitialized: count)
+        let packed = Storage(uninitialized: rk_conv2d_packed_count(shape, pack))
         Threads.run(rk_conv2d_pack_tasks(shape, pack)) {
           rk_conv2d_pack(shape, pack, weight.pointer, packed.pointer, $0)
         }
         return packed
       }
     }
-    // Images of another size may want another arrangement, which has another size.
-    return keep ? weight.cached("packed\(pack.rawValue) \(count)", make: make) : make()
+    guard keep else { return make() }
+    return weight.cached("packed\(pack.rawValue) \(withKernel(rk_conv2d_arrangement))", make: make)
   }
 
   func withKernel<Result>(_ body: (UnsafePointer<rk_conv2d>) -> Result) -> Result {

@@ -76,6 +76,18 @@ extension Parity {
       }
     }
 
+    /// A weight that is kept packed serves images of every size, for each of which it may be packed in another way.
+    @Test func keptWeights() throws {
+      let convolution = Conv2d(40, 48, kernelSize: 3, padding: 1)
+      convolution.eval()
+      for shape in [[2, 40, 2, 2], [70, 40, 2, 2], [3, 40, 8, 9], [1, 40, 2, 2], [70, 40, 2, 2]] {
+        let x = randomTensor(shape, seed: 16)
+        let expected = conv2dWithLoops(
+          x, weight: convolution.weight.value, bias: convolution.bias?.value, options: .init(padding: 1))
+        try expectClose(withoutRecording { convolution(x) }, expected, "\(shape)")
+      }
+    }
+
     /// Shapes in which tiles, taps and channels do not come out even.
     @Test(arguments: [
       ([2, 3, 8, 8], [5, 3, 3, 3], ConvolutionOptions(padding: 1)),
