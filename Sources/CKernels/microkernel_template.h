@@ -116,6 +116,24 @@ INLINE void add_row_products(const int steps, const int rows, const int vectors,
   }
 }
 
+INLINE void find_stretch(const int rows, const rk_stretch *stretch, const float *first_a, ptrdiff_t stride,
+                         const float *const *first_b, const float **a, const float **b) {
+  UNROLL for (int g = 0; g < (rows + 2) / 3; g++) a[g] = first_a + stretch->a + 3 * g * stride;
+  UNROLL for (int p = 0; p < PANELS; p++) b[p] = first_b[p] + stretch->b;
+}
+
+// Stretches so short that what they cost beside the products counts. Sums are put away between two of them.
+INLINE void add_short_stretches(const int rows, const int vectors, const rk_tile *tile, const float *first_a,
+                                const float *const *first_b, long_sum *state, VECTOR sum[ROWS][VECTORS]) {
+  for (const rk_stretch *s = tile->stretches, *end = s + tile->stretch_count; s < end; s++) {
+    if (state->left < s->depth) put_away(rows, vectors, state, sum);
+    state->left -= s->depth;
+    const float *a[(ROWS + 2) / 3], *b[PANELS];
+    find_stretch(rows, s, first_a, tile->a_stride, first_b, a, b);
+    for (size_t k = s->depth; k > 0; k--) add_row_products(1, rows, vectors, tile->a_stride, a, b, sum);
+  }
+}
+
 // Depths are multiples of `at_once`.
 INLINE void multiply_rows(const int at_once, const int rows, const int vectors, const rk_tile *tile, size_t row,
                           size_t column) {
@@ -126,11 +144,15 @@ INLINE void multiply_rows(const int at_once, const int rows, const int vectors, 
   const ptrdiff_t stride = tile->a_stride;
   const float *first_a = tile->a + (ptrdiff_t)row * stride, *first_b[PANELS];
   find_b(tile, column, first_b);
+  if (at_once == 1 && (tile->stretch_count == 0 || tile->stretches[0].depth <= SHORT_SUM)) {
+    add_short_stretches(rows, vectors, tile, first_a, first_b, &state, sum);
+    add_total(rows, vectors, &state, sum);
+    return store_sums(rows, vectors, tile, row, column, sum);
+  }
   const float *next_b = find_next_b(tile, row, column);
   for (size_t s = 0; s < tile->stretch_count; s++) {
     const float *a[(ROWS + 2) / 3], *b[PANELS];
-    UNROLL for (int g = 0; g < (rows + 2) / 3; g++) a[g] = first_a + tile->stretches[s].a + 3 * g * stride;
-    UNROLL for (int p = 0; p < PANELS; p++) b[p] = first_b[p] + tile->stretches[s].b;
+    find_stretch(rows, &tile->stretches[s], first_a, stride, first_b, a, b);
     for (size_t depth = tile->stretches[s].depth, steps; depth > 0; depth -= steps) {
       if (state.left == 0) put_away(rows, vectors, &state, sum);
       steps = depth < state.left ? depth : state.left;
@@ -223,7 +245,8 @@ INLINE void multiply(fixed_tile *const functions[ROWS][VECTORS], const rk_tile *
 }
 
 TARGET static void by_rows(const rk_tile *tile) {
-  bool in_turns = tile->stretch_count > 0 && tile->stretches[0].depth % TURN == 0;
+  size_t depth = tile->stretch_count > 0 ? tile->stretches[0].depth : 1;
+  bool in_turns = depth % TURN == 0 && depth > 2 * TURN;
   multiply(in_turns ? fixed_rows_in_turns : fixed_rows, tile);
 }
 

@@ -237,6 +237,15 @@ extension KernelTests {
         convolution(batch: 3, 2, 2, channels: (600, 260), kernel: (3, 3), padding: (1, 1)),
         convolution(batch: 150, 1, 1, channels: (2048, 3), kernel: (1, 1)),
         convolution(batch: 6, 9, 9, channels: (17, 31), kernel: (3, 3), stride: (2, 1), padding: (0, 1)),
+        // Windows of the output gradient, gathered for the weight's: blocks that cut a batch, several panels, no padding
+        // and more than the kernel reaches.
+        convolution(batch: 7, 9, 10, channels: (14, 5), kernel: (3, 3), padding: (1, 0)),
+        convolution(batch: 3, 4, 5, channels: (15, 13), kernel: (3, 2), padding: (4, 3)),
+        convolution(batch: 5, 8, 7, channels: (6, 1), kernel: (5, 1)),
+        // Stretches of few steps, in sums that are put away and not.
+        convolution(batch: 4, 9, 8, channels: (1, 70), kernel: (3, 3), padding: (1, 1)),
+        convolution(batch: 3, 8, 9, channels: (20, 4), kernel: (5, 5), padding: (2, 2)),
+        convolution(batch: 2, 7, 9, channels: (31, 40), kernel: (3, 3), stride: (1, 2), padding: (1, 1)),
       ]
 
     @Test(arguments: shapes.indices) func agreesWithTheDefinition(_ index: Int) {

@@ -159,14 +159,15 @@ struct ConvolutionEpilogue {
 func receiveChannelSums(_ gradient: Storage, channels: Int, by node: Node) {
   let rows = gradient.count / max(1, channels)
   let chunks = Chunks(count: rows, grain: max(1, elementwiseGrain / channels))
-  let partials = Storage(uninitialized: chunks.number * channels)
-  Threads.run(chunks.number) { chunk in
-    let range = chunks[chunk]
-    rk_column_sum(
-      gradient.pointer + range.lowerBound * channels, range.count, channels, partials.pointer + chunk * channels)
-  }
   node.receive { destination, accumulate in
-    rk_sum_partials(partials.pointer, chunks.number, channels, accumulate, destination)
+    let isWhole = chunks.number == 1 && !accumulate
+    let partials = isWhole ? nil : Storage(uninitialized: chunks.number * channels)
+    let sums = partials?.pointer ?? destination
+    Threads.run(chunks.number) { chunk in
+      let range = chunks[chunk]
+      rk_column_sum(gradient.pointer + range.lowerBound * channels, range.count, channels, sums + chunk * channels)
+    }
+    if !isWhole { rk_sum_partials(sums, chunks.number, channels, accumulate, destination) }
   }
 }
 
