@@ -181,7 +181,8 @@ struct DifferentiationTests {
 @Suite("Broken promises are named")
 struct PreconditionTests {
   enum Mistake: String, CaseIterable, Codable {
-    case secondBackward, changedFactor, changedWeight, backwardOfConstant, backwardWithoutRecording, backwardOfMany
+    case secondBackward, changedFactor, changedWeight, changedStatistics
+    case backwardOfConstant, backwardWithoutRecording, backwardOfMany
     case wrongUpstream, shapesDiffer, wrongCount, negativeSize, reshapeCount, itemOfMany, labelOutOfRange, labelCount
     case flattenedScalar, poolKernelTooLarge, convolutionChannels
 
@@ -191,6 +192,8 @@ struct PreconditionTests {
       case .changedFactor: "backward: a value that * needs for its gradient was changed after the forward pass"
       case .changedWeight:
         "backward: a value that conv2d needs for its gradient was changed after the forward pass"
+      case .changedStatistics:
+        "backward: a value that batchNorm needs for its gradient was changed after the forward pass"
       case .backwardOfConstant, .backwardWithoutRecording:
         "backward: the tensor of shape [] depends on nothing that requires a gradient"
       case .backwardOfMany: "backward: a tensor of shape [2] is not a scalar; pass the upstream gradient"
@@ -226,6 +229,12 @@ struct PreconditionTests {
         let y = conv2d(image, weight: weight).sum()
         y.backward(retainGraph: true)
         weight.storage.mutate { $0[0] = 2 }
+        y.backward()
+      case .changedStatistics:
+        let (mean, weight) = (Storage(repeating: 0, count: 1), Tensor(repeating: 1, shape: [1]).requiringGrad())
+        let known = BatchStatistics(mean: mean, variance: Storage(repeating: 1, count: 1))
+        let y = batchNorm(image, statistics: known, weight: weight, bias: nil, epsilon: 0).sum()
+        mean.mutate { $0[0] = 2 }
         y.backward()
       case .backwardOfConstant: Tensor(1).backward()
       case .backwardWithoutRecording: withoutRecording { x.sum() }.backward()

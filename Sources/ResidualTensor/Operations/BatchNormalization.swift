@@ -130,7 +130,10 @@ public func batchNorm(
       nodes.x?.receive(affine.scaled(g, matrix))
     }
   }
+  let version = statistics.mean.version
   return .recorded(output, shape: x.shape, from: x, weight, bias, tail.residual) { gradient in
+    // Running ones may have moved on with another batch.
+    statistics.mean.requireVersion(version, for: "batchNorm")
     let mask = relu ? UnsafePointer(output.pointer) : nil
     let g = gradient.storage.pointer
     let partials = Storage(uninitialized: 2 * matrix.chunks.number * channels)
