@@ -98,22 +98,28 @@ private let cacheLine = 64
 private let hugePage = 2 << 20
 
 /// Whether a block gets pages of its own, which go back to the system when it does.
-private func hasOwnPages(_ size: Int) -> Bool { size >= 2 * hugePage }
+///
+/// Smaller blocks share the heap, where room between two of them may fit nothing else.
+private func hasOwnPages(_ size: Int) -> Bool { size >= hugePage / 4 }
 
-/// Memory for a block, aligned to a cache line; large blocks to huge pages, which spare the processor most of its page
-/// look-ups.
+/// Memory for a block, aligned to a cache line; large blocks to huge pages.
+///
+/// Huge pages spare the processor most of its page look-ups. Blocks below their size lie beside each other and share
+/// them.
 private func allocateMemory(size: Int) -> UnsafeMutableRawPointer? {
   guard hasOwnPages(size) else {
     var pointer: UnsafeMutableRawPointer?
     return posix_memalign(&pointer, cacheLine, size) == 0 ? pointer : nil
   }
-  guard let mapped = mmap(nil, size + hugePage, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0),
+  let alignment = size >= 2 * hugePage ? hugePage : cacheLine
+  let reserved = alignment == hugePage ? size + hugePage : size
+  guard let mapped = mmap(nil, reserved, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0),
     mapped != MAP_FAILED
   else { return nil }
-  let block = mapped.alignedUp(toMultipleOf: hugePage)
-  let before = mapped.distance(to: block)
+  let block = mapped.alignedUp(toMultipleOf: alignment)
+  let before = mapped.distance(to: block), after = reserved - before - size
   if before > 0 { munmap(mapped, before) }
-  munmap(block + size, hugePage - before)
+  if after > 0 { munmap(block + size, after) }
   #if os(Linux)
     madvise(block, size, Int32(MADV_HUGEPAGE))
   #endif
