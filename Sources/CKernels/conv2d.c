@@ -32,9 +32,10 @@ void rk_conv2d_backward_input(const rk_conv2d *shape, const float *grad_output, 
 
 bool rk_conv2d_prefers_direct(const rk_conv2d *s) {
   enum { MOST_ROWS = 512, FEWEST_WEIGHTS = 1 << 18, FEWEST_SMALL_IMAGES = 128, ONE_TASK = 1 << 17 };
+  // One task packs nothing twice.
   if (rk_output_rows(s) * rk_weight_count(s) <= ONE_TASK) return true;
   // Few images of 2x2 do not pay for transforming weights that are used once, where these come from memory.
-  bool small = rk_winograd_products(s) < RK_WINOGRAD_MOST_PATCH && s->batch < FEWEST_SMALL_IMAGES;
+  bool small = rk_winograd_of(s) == &rk_winograd_2x2 && s->batch < FEWEST_SMALL_IMAGES;
   return (small || !rk_winograd_pays(s)) && rk_direct_pays(s, MOST_ROWS, FEWEST_WEIGHTS);
 }
 

@@ -23,7 +23,7 @@ void rk_pack_matrix(const rk_product *p, const float *weight, size_t panel, size
 }
 
 int rk_conv2d_arrangement(const rk_conv2d *shape) {
-  return rk_winograd_pays(shape) ? (int)rk_winograd_products(shape) : 0;
+  return rk_winograd_pays(shape) ? (int)rk_winograd_of(shape)->products : 0;
 }
 
 size_t rk_conv2d_packed_count(const rk_conv2d *shape, rk_pack pack) {

@@ -27,7 +27,7 @@ bool rk_winograd_weight_pays(const rk_conv2d *s) {
   enum { FEWEST = 128, SUM_ROWS = 40 };
   return rk_winograd_possible(s) && s->in_channels >= FEWEST && s->out_channels >= FEWEST &&
          s->in_channels % RK_WHOLE_COLUMNS == 0 &&
-         rk_defined_products(s) * 4 > (rk_winograd_rows(s) + SUM_ROWS) * rk_winograd_products(s) * 5;
+         rk_defined_products(s) * 4 > (rk_winograd_rows(s) + SUM_ROWS) * rk_winograd_of(s)->products * 5;
 }
 
 // A task is a group of output channels and one of input channels.
@@ -112,8 +112,7 @@ void rk_winograd_weight_run(const rk_conv2d *s, const float *input, const float 
   t.patches = rk_scratch((2 * MOST_SIDE * BLOCK_STRIDE + MOST_PRODUCTS * SUM_STRIDE) * sizeof(float));
   t.gradients = t.patches + MOST_SIDE * BLOCK_STRIDE;
   t.sums = t.gradients + MOST_SIDE * BLOCK_STRIDE;
-  rk_axis height = rk_height_axis(s, false), width = rk_width_axis(s, false);
-  t.transforms = rk_winograd_for(&height, &width);
+  t.transforms = rk_winograd_of(s);
   size_t side = t.transforms->side;
   t.shape = s;
   t.input = input;

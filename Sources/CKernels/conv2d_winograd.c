@@ -50,14 +50,14 @@ static size_t met_taps(const rk_axis *axis) {
   return count;
 }
 
-const rk_winograd_transforms *rk_winograd_for(const rk_axis *height, const rk_axis *width) {
+static const rk_winograd_transforms *transforms_of(const rk_axis *height, const rk_axis *width) {
   bool small = height->source == 2 && height->result == 2 && width->source == 2 && width->result == 2;
   return small ? &rk_winograd_2x2 : &rk_winograd_4x4;
 }
 
-size_t rk_winograd_products(const rk_conv2d *s) {
+const rk_winograd_transforms *rk_winograd_of(const rk_conv2d *s) {
   rk_axis height = rk_height_axis(s, false), width = rk_width_axis(s, false);
-  return rk_winograd_for(&height, &width)->products;
+  return transforms_of(&height, &width);
 }
 
 bool rk_winograd_possible(const rk_conv2d *s) {
@@ -82,11 +82,11 @@ bool rk_winograd_pays(const rk_conv2d *s) {
   enum { FEWEST_ROWS = 32, PACKING_ROWS = 16 };
   if (!rk_winograd_possible(s)) return false;
   size_t rows = rk_winograd_rows(s);
-  return rows >= FEWEST_ROWS && rk_defined_products(s) * 3 > (rows + PACKING_ROWS) * rk_winograd_products(s) * 4;
+  return rows >= FEWEST_ROWS && rk_defined_products(s) * 3 > (rows + PACKING_ROWS) * rk_winograd_of(s)->products * 4;
 }
 
 size_t rk_winograd_packed_count(const rk_product *p) {
-  size_t products = rk_winograd_for(&p->height, &p->width)->products;
+  size_t products = transforms_of(&p->height, &p->width)->products;
   return divide_up(p->columns, RK_PANEL) * products * p->depth * RK_PANEL;
 }
 
@@ -107,7 +107,7 @@ static void find_taps(const rk_product *p, const float *weight, size_t at, const
 }
 
 static void pack_piece(const rk_product *p, const float *weight, size_t panel, size_t channel, float *packed) {
-  const rk_winograd_transforms *w = rk_winograd_for(&p->height, &p->width);
+  const rk_winograd_transforms *w = transforms_of(&p->height, &p->width);
   size_t products = w->products, column = panel * RK_PANEL, columns = minimum(p->columns - column, RK_PANEL);
   size_t depth = minimum(p->depth - channel, PACKED_DEPTH), stride = p->depth * RK_PANEL;
   float *out = packed + panel * products * stride + channel * RK_PANEL;
@@ -150,7 +150,7 @@ typedef struct {
 
 // Parts of a block, where a task has `units` units of columns.
 static size_t most_parts(const rk_product *p, size_t units) {
-  const rk_winograd_transforms *w = rk_winograd_for(&p->height, &p->width);
+  const rk_winograd_transforms *w = transforms_of(&p->height, &p->width);
   size_t row_floats = w->side * p->depth + w->products * units * RK_TILE_COLUMNS;
   return minimum(SCRATCH_FLOATS / row_floats, MOST_ROWS) / RK_PART_ROWS;
 }
@@ -161,7 +161,7 @@ static partition partition_of(const rk_product *p) {
   partition part = {.rows = rk_winograd_tiles(p->height.result) * rk_winograd_tiles(p->width.result) * p->batch};
   part.parts = divide_up(part.rows, RK_PART_ROWS);
   part.units = divide_up(p->columns, RK_TILE_COLUMNS);
-  size_t work = part.rows * rk_winograd_for(&p->height, &p->width)->products * p->depth * p->columns;
+  size_t work = part.rows * transforms_of(&p->height, &p->width)->products * p->depth * p->columns;
   size_t tasks = minimum(maximum(work / TASK_WORK, 1), ENOUGH_TASKS);
   size_t blocks_of_all = divide_up(part.parts, maximum(most_parts(p, part.units), 1));
   part.groups = minimum(divide_up(tasks, blocks_of_all), part.units);
@@ -323,7 +323,7 @@ void rk_winograd_run(const rk_product *p, const float *source, const float *pack
   task t;
   t.patches = rk_scratch((SCRATCH_FLOATS + PADDING_FLOATS) * sizeof(float));
   t.product = p;
-  t.transforms = rk_winograd_for(&p->height, &p->width);
+  t.transforms = transforms_of(&p->height, &p->width);
   t.source = source;
   t.packed = packed;
   t.epilogue = epilogue;

@@ -35,10 +35,8 @@ void rk_find_square(const rk_images *images, size_t top, size_t left, size_t sid
 
 /// Whether the sizes allow it, in either direction.
 bool rk_winograd_possible(const rk_conv2d *shape);
-/// The algorithm, by the sizes of source and results.
-const rk_winograd_transforms *rk_winograd_for(const rk_axis *height, const rk_axis *width);
-/// How many products it has.
-size_t rk_winograd_products(const rk_conv2d *shape);
+/// The algorithm, by the sizes of the images.
+const rk_winograd_transforms *rk_winograd_of(const rk_conv2d *shape);
 /// Rows of each of the products: 2x2 tiles of the output, of all images.
 size_t rk_winograd_rows(const rk_conv2d *shape);
 /// What the definition has: products of a row of the input with a tap.

@@ -33,11 +33,10 @@ void rk_store_row_portable(const rk_tile *tile, size_t row, const float *sum) {
   }
 }
 
-// One row of the tile: A(row, k) = a[k * a_step]. As in microkernel_template.h, no sum runs over more than LONGEST_SUM
-// products before it is added to the total, or SHORT_SUM.
+// One row of the tile: A(row, k) = a[k * a_step]. As in microkernel_template.h, no sum runs over more than RK_LONGEST_SUM
+// products before it is added to the total, or RK_SHORT_SUM.
 static void multiply_row(const rk_tile *tile, size_t row, const float *first_a, ptrdiff_t a_step) {
-  enum { LONGEST_SUM = 64, SHORT_SUM = 32 };
-  const size_t longest = tile->short_sums ? SHORT_SUM : LONGEST_SUM;
+  const size_t longest = tile->short_sums ? RK_SHORT_SUM : RK_LONGEST_SUM;
   float total[RK_TILE_COLUMNS] = {0}, sum[RK_TILE_COLUMNS] = {0};
   size_t columns = (tile->columns + RK_WHOLE_COLUMNS - 1) / RK_WHOLE_COLUMNS * RK_WHOLE_COLUMNS, left = longest;
   for (size_t s = 0; s < tile->stretch_count; s++) {

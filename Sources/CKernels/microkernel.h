@@ -11,6 +11,9 @@
 /// B is read in pieces of RK_WHOLE_COLUMNS.
 enum { RK_TILE_ROWS = 12, RK_PART_ROWS = 6, RK_PANEL = 32, RK_TILE_COLUMNS = 2 * RK_PANEL, RK_WHOLE_COLUMNS = 16 };
 enum { RK_FETCH_PARTS = 8 };
+/// Sums that stay in registers for long lose what is small beside them: after this many products they are added to a
+/// total and start anew. This keeps rounding errors at the level of sums of that length.
+enum { RK_LONGEST_SUM = 64, RK_SHORT_SUM = 32 };
 
 /// A stretch of the sum: `depth` steps that start at offset `a` from the tile's A and at `b` from its B.
 typedef struct {
@@ -23,7 +26,7 @@ typedef struct {
   size_t rows, columns;         // 1...RK_TILE_ROWS, 1...RK_TILE_COLUMNS
   const rk_stretch *stretches;  // by_rows: of one depth
   size_t stretch_count;
-  bool short_sums;  // rounding errors of a sum half as long, see microkernel_template.h
+  bool short_sums;  // of RK_SHORT_SUM products, not RK_LONGEST_SUM
   const float *a;  // by_rows: A(r, k) = a[r * a_stride + k]; by_columns: A(r, k) = a[k * a_stride + r]
   ptrdiff_t a_stride;
   // B(k, c) = b[k * b_stride + c] for c < RK_PANEL, the rest from b[b_panel] on; `columns` rounded up to whole pieces

@@ -14,11 +14,7 @@
 // For FOR_EACH_PART: up to six rows of v vectors.
 #define SIX_ROWS(visit, v) visit(1, v) visit(2, v) visit(3, v) visit(4, v) visit(5, v) visit(6, v)
 
-// Sums that stay in registers for long lose what is small beside them: after LONGEST_SUM products they are added to
-// `total` in memory and start anew, with short sums after SHORT_SUM. This keeps rounding errors at the level of sums of
-// that length.
-enum { LONGEST_SUM = 64, SHORT_SUM = 32 };
-
+// What has been put away of sums, in memory.
 typedef struct {
   VECTOR total[ROWS][VECTORS];
   bool begun;
@@ -29,7 +25,7 @@ INLINE void begin_sums(const int rows, const int vectors, const rk_tile *tile, l
                        VECTOR sum[ROWS][VECTORS]) {
   UNROLL for (int r = 0; r < rows; r++) UNROLL for (int v = 0; v < vectors; v++) sum[r][v] = ZERO();
   state->begun = false;
-  state->left = state->longest = tile->short_sums ? SHORT_SUM : LONGEST_SUM;
+  state->left = state->longest = tile->short_sums ? RK_SHORT_SUM : RK_LONGEST_SUM;
 }
 
 INLINE void put_away(const int rows, const int vectors, long_sum *state, VECTOR sum[ROWS][VECTORS]) {
@@ -76,13 +72,13 @@ INLINE void fetch_next_rows(const int rows, const float *const *a, ptrdiff_t str
   enum { LINE = 64 / sizeof(float) };
   UNROLL for (int r = 0; r < rows; r++) {
     const float *next = a[r / 3] + (rows + r % 3) * stride;
-    UNROLL for (int k = 0; k < LONGEST_SUM; k += LINE) __builtin_prefetch(next + k, 0, 2);
+    UNROLL for (int k = 0; k < RK_LONGEST_SUM; k += LINE) __builtin_prefetch(next + k, 0, 2);
   }
 }
 
-// SHORT_SUM rows of B, of all panels of the tile, on their way to the L2 cache: a share of them.
+// RK_SHORT_SUM rows of B, of all panels of the tile, on their way to the L2 cache: a share of them.
 INLINE void fetch_next_b(const rk_tile *tile, const float *next) {
-  enum { LINE = 64 / sizeof(float), FLOATS = SHORT_SUM * RK_PANEL / RK_FETCH_PARTS };
+  enum { LINE = 64 / sizeof(float), FLOATS = RK_SHORT_SUM * RK_PANEL / RK_FETCH_PARTS };
   for (size_t column = 0; column < tile->columns; column += RK_PANEL, next += tile->b_panel) {
     UNROLL for (int k = 0; k < FLOATS; k += LINE) __builtin_prefetch(next + k, 0, 2);
   }
@@ -144,7 +140,7 @@ INLINE void multiply_rows(const int at_once, const int rows, const int vectors, 
   const ptrdiff_t stride = tile->a_stride;
   const float *first_a = tile->a + (ptrdiff_t)row * stride, *first_b[PANELS];
   find_b(tile, column, first_b);
-  if (at_once == 1 && (tile->stretch_count == 0 || tile->stretches[0].depth <= SHORT_SUM)) {
+  if (at_once == 1 && (tile->stretch_count == 0 || tile->stretches[0].depth <= RK_SHORT_SUM)) {
     add_short_stretches(rows, vectors, tile, first_a, first_b, &state, sum);
     add_total(rows, vectors, &state, sum);
     return store_sums(rows, vectors, tile, row, column, sum);
@@ -157,10 +153,10 @@ INLINE void multiply_rows(const int at_once, const int rows, const int vectors, 
       if (state.left == 0) put_away(rows, vectors, &state, sum);
       steps = depth < state.left ? depth : state.left;
       state.left -= steps;
-      if (tile->fetches_rows && steps == LONGEST_SUM) fetch_next_rows(rows, a, stride);
-      for (size_t k = SHORT_SUM; k <= steps && next_b != NULL; k += SHORT_SUM) {
+      if (tile->fetches_rows && steps == RK_LONGEST_SUM) fetch_next_rows(rows, a, stride);
+      for (size_t k = RK_SHORT_SUM; k <= steps && next_b != NULL; k += RK_SHORT_SUM) {
         fetch_next_b(tile, next_b);
-        next_b += SHORT_SUM * RK_PANEL / RK_FETCH_PARTS;
+        next_b += RK_SHORT_SUM * RK_PANEL / RK_FETCH_PARTS;
       }
       for (size_t k = steps / (size_t)at_once; k > 0; k--) {
         add_row_products(at_once, rows, vectors, stride, a, b, sum);
@@ -245,6 +241,7 @@ INLINE void multiply(fixed_tile *const functions[ROWS][VECTORS], const rk_tile *
 }
 
 TARGET static void by_rows(const rk_tile *tile) {
+  // Few steps are for add_short_stretches, whatever they are a multiple of.
   size_t depth = tile->stretch_count > 0 ? tile->stretches[0].depth : 1;
   bool in_turns = depth % TURN == 0 && depth > 2 * TURN;
   multiply(in_turns ? fixed_rows_in_turns : fixed_rows, tile);

@@ -29,19 +29,11 @@ RK_LOOP void patch_loop(const float *const *patch, size_t row, size_t rows, size
                         size_t stride) {
   square_loop(patch, false, row, rows, row_stride, count, out, stride);
 }
-RK_DISPATCH(void, rk_winograd_2x2_patch, patch_loop,
-            (const float *const *patch, size_t row, size_t rows, size_t row_stride, size_t count, float *out,
-             size_t stride),
-            (patch, row, rows, row_stride, count, out, stride))
 
 RK_LOOP void gradient_loop(const float *const *tile, size_t row, size_t rows, size_t row_stride, size_t count,
                            float *out, size_t stride) {
   square_loop(tile, true, row, rows, row_stride, count, out, stride);
 }
-RK_DISPATCH(void, rk_winograd_2x2_gradient, gradient_loop,
-            (const float *const *tile, size_t row, size_t rows, size_t row_stride, size_t count, float *out,
-             size_t stride),
-            (tile, row, rows, row_stride, count, out, stride))
 
 RK_LOOP void taps_loop(const float *const *taps, size_t count, float *out, size_t stride) {
   const float *g[RK_WINOGRAD_TAPS];
@@ -61,8 +53,6 @@ RK_LOOP void taps_loop(const float *const *taps, size_t count, float *out, size_
     }
   }
 }
-RK_DISPATCH(void, rk_winograd_2x2_taps, taps_loop,
-            (const float *const *taps, size_t count, float *out, size_t stride), (taps, count, out, stride))
 
 RK_LOOP void results(const float *m, size_t stride, float y[RK_WINOGRAD_RESULTS]) {
   float upper[SIDE], lower[SIDE];
@@ -75,9 +65,6 @@ RK_LOOP void results(const float *m, size_t stride, float y[RK_WINOGRAD_RESULTS]
   y[2] = lower[0] + lower[1];
   y[3] = lower[2] - lower[0];
 }
-
-RK_LOOP void sums_loop(const rk_winograd_outputs *o) { write_results(o, results); }
-RK_DISPATCH(void, rk_winograd_2x2_sums, sums_loop, (const rk_winograd_outputs *outputs), (outputs))
 
 RK_LOOP void taps(const float *m, size_t stride, float y[RK_WINOGRAD_TAPS]) {
   float rows[3][SIDE];
@@ -93,24 +80,5 @@ RK_LOOP void taps(const float *m, size_t stride, float y[RK_WINOGRAD_TAPS]) {
   }
 }
 
-RK_LOOP void kernel_sums_loop(const float *sums, size_t stride, size_t rows, size_t columns, bool accumulate,
-                              float *const *results, size_t result_stride) {
-  write_taps(sums, stride, rows, columns, accumulate, results, result_stride, taps);
-}
-RK_DISPATCH(void, rk_winograd_2x2_kernel_sums, kernel_sums_loop,
-            (const float *sums, size_t stride, size_t rows, size_t columns, bool accumulate, float *const *results,
-             size_t result_stride),
-            (sums, stride, rows, columns, accumulate, results, result_stride))
-
-const rk_winograd_transforms rk_winograd_2x2 = {
-    .side = SIDE,
-    .products = SIDE * SIDE,
-    .patch_side = PATCH_SIDE,
-    .patch_inset = 1,
-    .short_sums = true,
-    .transform_patch = rk_winograd_2x2_patch,
-    .transform_gradient = rk_winograd_2x2_gradient,
-    .transform_taps = rk_winograd_2x2_taps,
-    .transform_sums = rk_winograd_2x2_sums,
-    .transform_kernel_sums = rk_winograd_2x2_kernel_sums,
-};
+RK_DEFINE_WINOGRAD(rk_winograd_2x2, .side = SIDE, .products = SIDE * SIDE, .patch_side = PATCH_SIDE, .patch_inset = 1,
+                   .short_sums = true)

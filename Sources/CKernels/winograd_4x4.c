@@ -35,10 +35,6 @@ RK_LOOP void patch_loop(const float *const *patch, size_t row, size_t rows, size
     patch_row(x, y, terms[row].sign, count, out, stride);
   }
 }
-RK_DISPATCH(void, rk_winograd_4x4_patch, patch_loop,
-            (const float *const *patch, size_t row, size_t rows, size_t row_stride, size_t count, float *out,
-             size_t stride),
-            (patch, row, rows, row_stride, count, out, stride))
 
 // A with its second and third row halved, as Gᵀ in the kernel's gradient has none of these halves.
 RK_LOOP void gradient_loop(const float *const *tile, size_t row, size_t rows, size_t row_stride, size_t count,
@@ -59,10 +55,6 @@ RK_LOOP void gradient_loop(const float *const *tile, size_t row, size_t rows, si
     }
   }
 }
-RK_DISPATCH(void, rk_winograd_4x4_gradient, gradient_loop,
-            (const float *const *tile, size_t row, size_t rows, size_t row_stride, size_t count, float *out,
-             size_t stride),
-            (tile, row, rows, row_stride, count, out, stride))
 
 // G x for one column of three.
 RK_LOOP void transform_kernel(const float x[3], float y[SIDE]) {
@@ -90,8 +82,6 @@ RK_LOOP void taps_loop(const float *const *taps, size_t count, float *out, size_
     }
   }
 }
-RK_DISPATCH(void, rk_winograd_4x4_taps, taps_loop,
-            (const float *const *taps, size_t count, float *out, size_t stride), (taps, count, out, stride))
 
 RK_LOOP void results(const float *m, size_t stride, float y[RK_WINOGRAD_RESULTS]) {
   float upper[SIDE], lower[SIDE];
@@ -105,9 +95,6 @@ RK_LOOP void results(const float *m, size_t stride, float y[RK_WINOGRAD_RESULTS]
   y[2] = lower[0] + lower[1] + lower[2];
   y[3] = lower[1] - lower[2] - lower[3];
 }
-
-RK_LOOP void sums_loop(const rk_winograd_outputs *o) { write_results(o, results); }
-RK_DISPATCH(void, rk_winograd_4x4_sums, sums_loop, (const rk_winograd_outputs *outputs), (outputs))
 
 // Gᵀ x, but for the halves, for one column of four.
 RK_LOOP void transform_products(const float x[SIDE], float y[3]) {
@@ -129,22 +116,4 @@ RK_LOOP void taps(const float *m, size_t stride, float y[RK_WINOGRAD_TAPS]) {
   }
 }
 
-RK_LOOP void kernel_sums_loop(const float *sums, size_t stride, size_t rows, size_t columns, bool accumulate,
-                              float *const *results, size_t result_stride) {
-  write_taps(sums, stride, rows, columns, accumulate, results, result_stride, taps);
-}
-RK_DISPATCH(void, rk_winograd_4x4_kernel_sums, kernel_sums_loop,
-            (const float *sums, size_t stride, size_t rows, size_t columns, bool accumulate, float *const *results,
-             size_t result_stride),
-            (sums, stride, rows, columns, accumulate, results, result_stride))
-
-const rk_winograd_transforms rk_winograd_4x4 = {
-    .side = SIDE,
-    .products = SIDE * SIDE,
-    .patch_side = SIDE,
-    .transform_patch = rk_winograd_4x4_patch,
-    .transform_gradient = rk_winograd_4x4_gradient,
-    .transform_taps = rk_winograd_4x4_taps,
-    .transform_sums = rk_winograd_4x4_sums,
-    .transform_kernel_sums = rk_winograd_4x4_kernel_sums,
-};
+RK_DEFINE_WINOGRAD(rk_winograd_4x4, .side = SIDE, .products = SIDE * SIDE, .patch_side = SIDE)

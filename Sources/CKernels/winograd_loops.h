@@ -63,4 +63,38 @@ RK_LOOP void write_taps(const float *sums, size_t stride, size_t rows, size_t co
   }
 }
 
+// The transforms `name`, of the including file's functions
+//   patch_loop, gradient_loop, taps_loop   as transform_patch, transform_gradient and transform_taps
+//   results, taps                          as results_of and taps_of
+// with the sizes that follow as fields.
+#define RK_DEFINE_WINOGRAD(name, ...)                                                                                  \
+  RK_LOOP void sums_loop(const rk_winograd_outputs *outputs) { write_results(outputs, results); }                      \
+  RK_LOOP void kernel_sums_loop(const float *sums, size_t stride, size_t rows, size_t columns, bool accumulate,        \
+                                float *const *to, size_t to_stride) {                                                  \
+    write_taps(sums, stride, rows, columns, accumulate, to, to_stride, taps);                                          \
+  }                                                                                                                    \
+  RK_DISPATCH(void, name##_patch, patch_loop,                                                                 \
+              (const float *const *patch, size_t row, size_t rows, size_t row_stride, size_t count, float *out,        \
+               size_t stride),                                                                                         \
+              (patch, row, rows, row_stride, count, out, stride))                                                      \
+  RK_DISPATCH(void, name##_gradient, gradient_loop,                                                           \
+              (const float *const *tile, size_t row, size_t rows, size_t row_stride, size_t count, float *out,         \
+               size_t stride),                                                                                         \
+              (tile, row, rows, row_stride, count, out, stride))                                                       \
+  RK_DISPATCH(void, name##_taps, taps_loop,                                                                   \
+              (const float *const *kernel, size_t count, float *out, size_t stride), (kernel, count, out, stride))     \
+  RK_DISPATCH(void, name##_sums, sums_loop, (const rk_winograd_outputs *outputs), (outputs))                  \
+  RK_DISPATCH(void, name##_kernel_sums, kernel_sums_loop,                                                     \
+              (const float *sums, size_t stride, size_t rows, size_t columns, bool accumulate, float *const *to,       \
+               size_t to_stride),                                                                                      \
+              (sums, stride, rows, columns, accumulate, to, to_stride))                                                \
+  const rk_winograd_transforms name = {                                                                                \
+      .transform_patch = name##_patch,                                                                                 \
+      .transform_gradient = name##_gradient,                                                                           \
+      .transform_taps = name##_taps,                                                                                   \
+      .transform_sums = name##_sums,                                                                                   \
+      .transform_kernel_sums = name##_kernel_sums,                                                                     \
+      __VA_ARGS__,                                                                                                     \
+  };
+
 #endif
