@@ -22,45 +22,48 @@ final class LoopbackServer: Sendable {
   /// The requests that came, heads only, oldest first.
   var requests: [String] { log.withLock { $0 } }
 
-  private let listener: Int32
-  private let port: UInt16
+  private let address: sockaddr_in
+  private let isStopping = Atomic(false)
+  private let hasEnded = DispatchSemaphore(value: 0)
   private let log = Mutex<[String]>([])
   private let mode: Mutex<Mode>
 
   init(_ content: [UInt8], mode: Mode = .good) throws {
     self.content = content
     self.mode = Mutex(mode)
-    #if os(Linux)
-      listener = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
-    #else
-      listener = socket(AF_INET, SOCK_STREAM, 0)
-    #endif
     var address = sockaddr_in()
     address.sin_family = sa_family_t(AF_INET)
     address.sin_addr.s_addr = UInt32(0x7f00_0001).bigEndian
-    var size = socklen_t(MemoryLayout<sockaddr_in>.size)
-    let listener = listener
-    let isListening = withUnsafeMutablePointer(to: &address) { address in
-      address.withMemoryRebound(to: sockaddr.self, capacity: 1) { address in
-        bind(listener, address, size) == 0 && listen(listener, 8) == 0 && getsockname(listener, address, &size) == 0
-      }
+    let listener = Self.makeSocket()
+    let isListening = withSocketAddress(&address) { address, size in
+      var size = size
+      return bind(listener, address, size) == 0 && listen(listener, 8) == 0
+        && getsockname(listener, address, &size) == 0
     }
-    port = UInt16(bigEndian: address.sin_port)
+    self.address = address
     guard isListening else { throw POSIXError(POSIXErrorCode(rawValue: errno) ?? .EIO) }
+    // Who accepts closes: closed by another thread, the number could be the next server's by the next accept.
     Thread.detachNewThread { [self] in
       while true {
         let connection = accept(listener, nil, nil)
         guard connection >= 0 else { break }
+        defer { close(connection) }
+        if isStopping.load(ordering: .acquiring) { break }
         answer(connection)
-        close(connection)
       }
+      close(listener)
+      hasEnded.signal()
     }
   }
 
-  /// Stops listening; the thread ends.
+  /// Stops listening and waits until the thread, woken by a last connection, has ended.
   func stop() {
-    shutdown(listener, Int32(SHUT_RDWR))
-    close(listener)
+    isStopping.store(true, ordering: .releasing)
+    let connection = Self.makeSocket()
+    var address = address
+    _ = withSocketAddress(&address) { connect(connection, $0, $1) }
+    hasEnded.wait()
+    close(connection)
   }
 
   func change(to mode: Mode) {
@@ -68,8 +71,17 @@ final class LoopbackServer: Sendable {
   }
 
   func url(_ path: String = "file") throws -> URL {
+    let port = UInt16(bigEndian: address.sin_port)
     guard let url = URL(string: "http://127.0.0.1:\(port)/\(path)") else { throw POSIXError(.EINVAL) }
     return url
+  }
+
+  private static func makeSocket() -> Int32 {
+    #if os(Linux)
+      socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+    #else
+      socket(AF_INET, SOCK_STREAM, 0)
+    #endif
   }
 
   private func answer(_ connection: Int32) {
@@ -125,5 +137,14 @@ final class LoopbackServer: Sendable {
       head += piece.prefix(count)
     }
     return String(decoding: head, as: UTF8.self)
+  }
+}
+
+private func withSocketAddress<Result>(
+  _ address: inout sockaddr_in, _ body: (UnsafeMutablePointer<sockaddr>, socklen_t) -> Result
+) -> Result {
+  let size = socklen_t(MemoryLayout<sockaddr_in>.size)
+  return withUnsafeMutablePointer(to: &address) { address in
+    address.withMemoryRebound(to: sockaddr.self, capacity: 1) { body($0, size) }
   }
 }
