@@ -33,14 +33,19 @@ struct BenchmarkCommand: ParsableCommand {
 
   func run() throws {
     network.apply()
+    try withPrecision(network.precision.precision, measure)
+  }
+
+  private func measure() throws {
     let output = Output(json: true)
     let workload = try makeWorkload()
-    let checks = try (0..<max(1, warmUp)).map { _ in try step(workload) }
+    let checks = try (0..<max(1, warmUp)).map { _ in try workload.step() }
     try output.write(Ready(check: checks[0]))
+    let steps = steps
     while let line = readLine() {
       guard line == "go" else { throw ValidationError("told '\(line)', and knows only 'go'") }
       let start = ContinuousClock.now
-      for _ in 0..<steps { _ = try step(workload) }
+      for _ in 0..<steps { _ = try workload.step() }
       let seconds = (ContinuousClock.now - start) / .seconds(1)
       let perStep = row == .convolution ? seconds : seconds / Double(steps)
       try output.write(Round(seconds: perStep, peak_gflops: MachinePeak.measureGFLOPS()))
@@ -49,10 +54,6 @@ struct BenchmarkCommand: ParsableCommand {
       End(
         peak_memory_bytes: peakResidentBytes(), pool_bytes: MemoryPool.allocatedBytes,
         peak_tensor_bytes: MemoryPool.peakBytesInUse))
-  }
-
-  private func step(_ workload: BenchmarkWorkload) throws -> Double? {
-    try withPrecision(network.precision.precision) { try workload.step() }
   }
 
   private func makeWorkload() throws -> BenchmarkWorkload {
