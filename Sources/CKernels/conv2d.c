@@ -1,6 +1,7 @@
 #include "conv2d.h"
 
 #include "conv2d_choices.h"
+#include "conv2d_planes.h"
 #include "conv2d_product.h"
 #include "conv2d_winograd.h"
 
@@ -30,13 +31,17 @@ void rk_conv2d_backward_input(const rk_conv2d *shape, const float *grad_output, 
   rk_product_run(&product, rk_microkernels_current()->by_rows, grad_output, packed, NULL, accumulate, grad_input, task);
 }
 
-bool rk_conv2d_prefers_direct(const rk_conv2d *s) {
+bool rk_conv2d_forward_prefers_direct(const rk_conv2d *s) {
   enum { MOST_ROWS = 512, FEWEST_WEIGHTS = 1 << 18, FEWEST_SMALL_IMAGES = 128, ONE_TASK = 1 << 17 };
   // One task packs nothing twice.
   if (rk_output_rows(s) * rk_weight_count(s) <= ONE_TASK) return true;
   // Few images of 2x2 do not pay for transforming weights that are used once, where these come from memory.
   bool small = rk_winograd_of(s) == &rk_winograd_2x2 && s->batch < FEWEST_SMALL_IMAGES;
   return (small || !rk_winograd_pays(s)) && rk_direct_pays(s, MOST_ROWS, FEWEST_WEIGHTS);
+}
+
+bool rk_conv2d_backward_input_prefers_direct(const rk_conv2d *shape) {
+  return rk_planes_gradient_pays(shape) || rk_conv2d_forward_prefers_direct(shape);
 }
 
 size_t rk_conv2d_forward_direct_tasks(const rk_conv2d *shape) {
@@ -51,12 +56,16 @@ void rk_conv2d_forward_direct(const rk_conv2d *shape, const float *input, const 
 }
 
 size_t rk_conv2d_backward_input_direct_tasks(const rk_conv2d *shape) {
+  if (rk_planes_gradient_pays(shape)) return rk_planes_gradient_tasks(shape);
   rk_product product = rk_product_of(shape, true);
   return rk_product_direct_tasks(&product);
 }
 
 void rk_conv2d_backward_input_direct(const rk_conv2d *shape, const float *grad_output, const float *weight,
                                      bool accumulate, float *grad_input, size_t task) {
+  if (rk_planes_gradient_pays(shape)) {
+    return rk_planes_gradient_run(shape, grad_output, weight, accumulate, grad_input, task);
+  }
   rk_product product = rk_product_of(shape, true);
   rk_product_run_direct(&product, rk_microkernels_current()->by_rows, grad_output, weight, NULL, accumulate, grad_input,
                         task);

@@ -31,11 +31,29 @@ RK_LOOP void transpose_square(const float *x, size_t x_stride, float *out, size_
   }
 }
 
-RK_LOOP void transpose(const float *x, size_t a, size_t b, size_t row_begin, size_t row_end, float *out) {
-  if (b == 1) {
-    memcpy(out, x, (row_end - row_begin) * a * sizeof *out);
-    return;
+/// Two to four long rows: the compiler knows how to take them apart and put them together.
+RK_LOOP void split(const float *x, size_t a, const size_t b, float *out) {
+  for (size_t column = 0; column < a; column++) {
+    for (size_t row = 0; row < b; row++) out[row * a + column] = x[column * b + row];
   }
+}
+
+RK_LOOP void join(const float *x, const size_t a, size_t b, size_t row_begin, size_t row_end, float *out) {
+  for (size_t row = row_begin; row < row_end; row++) {
+    for (size_t column = 0; column < a; column++) out[row * a + column] = x[column * b + row];
+  }
+}
+
+RK_LOOP void transpose(const float *x, size_t a, size_t b, size_t row_begin, size_t row_end, float *out) {
+  if (b == 1) return (void)memcpy(out, x, (row_end - row_begin) * a * sizeof *out);
+  if (row_begin == 0 && row_end == b) {
+    if (b == 2) return split(x, a, 2, out);
+    if (b == 3) return split(x, a, 3, out);
+    if (b == 4) return split(x, a, 4, out);
+  }
+  if (a == 2) return join(x, 2, b, row_begin, row_end, out);
+  if (a == 3) return join(x, 3, b, row_begin, row_end, out);
+  if (a == 4) return join(x, 4, b, row_begin, row_end, out);
   for (size_t begin = 0; begin < a; begin += tile) {
     size_t end = minimum(a, begin + tile);
     size_t row = row_begin;

@@ -246,6 +246,12 @@ extension KernelTests {
         convolution(batch: 4, 9, 8, channels: (1, 70), kernel: (3, 3), padding: (1, 1)),
         convolution(batch: 3, 8, 9, channels: (20, 4), kernel: (5, 5), padding: (2, 2)),
         convolution(batch: 2, 7, 9, channels: (31, 40), kernel: (3, 3), stride: (1, 2), padding: (1, 1)),
+        // Few input channels, whose gradient is computed by planes: several blocks of planes, several pieces of a line,
+        // positions that no tap meets, a line of one image.
+        convolution(batch: 3, 7, 20, channels: (3, 1200), kernel: (3, 3), stride: (2, 1), padding: (1, 1)),
+        convolution(batch: 70, 4, 19, channels: (2, 5), kernel: (3, 3), padding: (1, 1)),
+        convolution(batch: 4, 5, 6, channels: (1, 7), kernel: (1, 1), stride: (2, 2)),
+        convolution(batch: 1, 3, 200, channels: (4, 9), kernel: (5, 4), stride: (1, 3), padding: (2, 6)),
       ]
 
     @Test(arguments: shapes.indices) func agreesWithTheDefinition(_ index: Int) {

@@ -54,7 +54,8 @@ void rk_conv2d_backward_weight(const rk_conv2d *shape, const float *input, const
 // panels never reach memory, and taps that meet only padding are not even read.
 
 /// Whether the direct functions are the faster way to use a weight once.
-bool rk_conv2d_prefers_direct(const rk_conv2d *shape);
+bool rk_conv2d_forward_prefers_direct(const rk_conv2d *shape);
+bool rk_conv2d_backward_input_prefers_direct(const rk_conv2d *shape);
 
 size_t rk_conv2d_forward_direct_tasks(const rk_conv2d *shape);
 void rk_conv2d_forward_direct(const rk_conv2d *shape, const float *input, const float *weight,

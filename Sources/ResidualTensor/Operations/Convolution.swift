@@ -89,7 +89,7 @@ struct Convolution {
   /// is packed before the first use.
   func forward(_ input: Storage, weight: Storage, reused: Bool, epilogue: ConvolutionEpilogue) -> Storage {
     makeOutput(epilogue) { shape, epilogue, output in
-      if !reused && rk_conv2d_prefers_direct(shape) {
+      if !reused && rk_conv2d_forward_prefers_direct(shape) {
         Threads.run(rk_conv2d_forward_direct_tasks(shape)) {
           rk_conv2d_forward_direct(shape, input.pointer, weight.pointer, epilogue, output, $0)
         }
@@ -116,7 +116,7 @@ struct Convolution {
     _ gradient: Storage, weight: Storage, into destination: UnsafeMutablePointer<Float>, accumulate: Bool
   ) {
     withKernel { shape in
-      if rk_conv2d_prefers_direct(shape) {
+      if rk_conv2d_backward_input_prefers_direct(shape) {
         Threads.run(rk_conv2d_backward_input_direct_tasks(shape)) {
           rk_conv2d_backward_input_direct(shape, gradient.pointer, weight.pointer, accumulate, destination, $0)
         }
