@@ -67,15 +67,25 @@ RK_LOOP void adam_block(rk_adam o, const float *gradient, float *parameter, floa
   }
 }
 
+RK_LOOP bool is_zero(const float *x, size_t count) {
+  int found = 0;
+  for (size_t i = 0; i < count; i++) found |= x[i] != 0;
+  return !found;
+}
+
+/// A block that never had a gradient stays as it is, and is not written: the taps of a kernel that small images never
+/// meet (a 3x3 kernel over images of one position has eight) are a seventh of ResNet-101 at 32x32.
 RK_LOOP void adam_step(const rk_adam *options, const float *gradient, float *parameter, float *m, float *v,
                        size_t count) {
   rk_adam o = *options;
+  bool keeps_unused = o.weight_decay == 0 && o.decay == 0 && o.epsilon > 0;
   for (size_t i = 0; i < count; i += block) {
     size_t width = minimum(block, count - i);
     prefetch(gradient + i);
-    prefetch(parameter + i);
     prefetch(m + i);
     prefetch(v + i);
+    if (keeps_unused && is_zero(gradient + i, width) && is_zero(m + i, width) && is_zero(v + i, width)) continue;
+    prefetch(parameter + i);
     adam_block(o, gradient + i, parameter + i, m + i, v + i, width);
   }
 }
