@@ -1,3 +1,4 @@
+import CHDF5
 import Foundation
 
 /// The system calls of a save, so that tests can let each of them fail.
@@ -6,6 +7,8 @@ struct FileCalls: Sendable {
   var fchmod: @Sendable (_ descriptor: Int32, _ mode: mode_t) -> Int32
   var pwrite: @Sendable (_ descriptor: Int32, _ bytes: UnsafeRawBufferPointer, _ offset: off_t) -> Int
   var ftruncate: @Sendable (_ descriptor: Int32, _ size: off_t) -> Int32
+  /// Has the disk begin to take a range; whether it did shows in `fsync`.
+  var startWriteback: @Sendable (_ descriptor: Int32, _ offset: off_t, _ count: off_t) -> Void
   var fsync: @Sendable (_ descriptor: Int32) -> Int32
   var close: @Sendable (_ descriptor: Int32) -> Int32
   var rename: @Sendable (_ from: String, _ to: String) -> Int32
@@ -17,6 +20,7 @@ struct FileCalls: Sendable {
     fchmod: { Foundation.fchmod($0, $1) },
     pwrite: { Foundation.pwrite($0, $1.baseAddress, $1.count, $2) },
     ftruncate: { Foundation.ftruncate($0, $1) },
+    startWriteback: { residual_start_writeback($0, Int64($1), Int64($2)) },
     fsync: { Foundation.fsync($0) },
     close: { Foundation.close($0) },
     rename: { Foundation.rename($0, $1) },
@@ -29,6 +33,11 @@ final class OutputFile {
   let target: String
   private(set) var descriptor: Int32
   private let calls: FileCalls
+  /// What the disk was not yet asked to take.
+  private var waiting = 0..<0
+
+  /// How much waits before the disk is asked, so that it gets large pieces.
+  private static let writebackSize = 8 << 20
 
   init(_ path: String, target: String, descriptor: Int32, calls: FileCalls) {
     self.path = path
@@ -37,12 +46,18 @@ final class OutputFile {
     self.calls = calls
   }
 
-  /// Writes all of `bytes` at `offset`.
+  /// Writes all of `bytes` at `offset`, and has the disk begin to take what was written in the meantime: of a large file
+  /// little is left to do when it is synced.
   func write(_ bytes: UnsafeRawBufferPointer, at offset: Int) throws(StateError) {
     let code = writeReturningErrno(bytes, at: offset)
     if code != 0 {
       throw StateError(.writeFailed, "the file cannot be written", path: target, cause: errnoText(code))
     }
+    let start = waiting.isEmpty ? offset : min(waiting.lowerBound, offset)
+    waiting = start..<max(waiting.upperBound, offset + bytes.count)
+    guard waiting.count >= Self.writebackSize else { return }
+    calls.startWriteback(descriptor, off_t(start), off_t(waiting.count))
+    waiting = 0..<0
   }
 
   /// Writes all of `bytes` at `offset`; returns 0 or errno.

@@ -143,6 +143,7 @@ private final class FailingCalls: Sendable {
       fchmod: { self.fails() ? -1 : system.fchmod($0, $1) },
       pwrite: { self.fails() ? -1 : system.pwrite($0, $1, $2) },
       ftruncate: { self.fails() ? -1 : system.ftruncate($0, $1) },
+      startWriteback: system.startWriteback,
       fsync: { self.fails() ? -1 : system.fsync($0) },
       close: {
         let (result, fails) = (system.close($0), self.fails())

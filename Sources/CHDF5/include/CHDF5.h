@@ -14,6 +14,7 @@
 
 #include "crc32.h"
 #include "crc32c.h"
+#include "writeback.h"
 
 typedef struct chdf5_file chdf5_file;
 
