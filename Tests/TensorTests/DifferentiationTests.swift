@@ -181,7 +181,8 @@ struct DifferentiationTests {
 @Suite("Broken promises are named")
 struct PreconditionTests {
   enum Mistake: String, CaseIterable, Codable {
-    case secondBackward, changedFactor, changedWeight, changedStatistics
+    case secondBackward, changedFactor, changedWeight, changedStatistics, changedImage, changedLoopsImage
+    case changedNormalized, changedMask, changedReLU, changedSigmoid, changedSoftmax
     case backwardOfConstant, backwardWithoutRecording, backwardOfMany
     case wrongUpstream, shapesDiffer, wrongCount, negativeSize, reshapeCount, itemOfMany, labelOutOfRange, labelCount
     case flattenedScalar, poolKernelTooLarge, convolutionChannels
@@ -190,10 +191,15 @@ struct PreconditionTests {
       switch self {
       case .secondBackward: "backward: this part of the computation was already differentiated"
       case .changedFactor: "backward: a value that * needs for its gradient was changed after the forward pass"
-      case .changedWeight:
+      case .changedWeight, .changedImage:
         "backward: a value that conv2d needs for its gradient was changed after the forward pass"
-      case .changedStatistics:
+      case .changedLoopsImage:
+        "backward: a value that conv2dWithLoops needs for its gradient was changed after the forward pass"
+      case .changedStatistics, .changedNormalized, .changedMask:
         "backward: a value that batchNorm needs for its gradient was changed after the forward pass"
+      case .changedReLU: "backward: a value that relu needs for its gradient was changed after the forward pass"
+      case .changedSigmoid: "backward: a value that sigmoid needs for its gradient was changed after the forward pass"
+      case .changedSoftmax: "backward: a value that softmax needs for its gradient was changed after the forward pass"
       case .backwardOfConstant, .backwardWithoutRecording:
         "backward: the tensor of shape [] depends on nothing that requires a gradient"
       case .backwardOfMany: "backward: a tensor of shape [2] is not a scalar; pass the upstream gradient"
@@ -230,6 +236,22 @@ struct PreconditionTests {
         y.backward(retainGraph: true)
         weight.storage.mutate { $0[0] = 2 }
         y.backward()
+      case .changedImage, .changedLoopsImage:
+        let weight = Tensor(repeating: 1, shape: [1, 1, 1, 1]).requiringGrad()
+        let y = self == .changedImage ? conv2d(image, weight: weight) : conv2dWithLoops(image, weight: weight)
+        image.storage.mutate { $0[0] = 2 }
+        y.sum().backward()
+      case .changedNormalized, .changedMask:
+        let scale = Tensor(repeating: 1, shape: [1]).requiringGrad()
+        let known = BatchStatistics(mean: Storage(repeating: 0, count: 1), variance: Storage(repeating: 1, count: 1))
+        let y = batchNorm(image, statistics: known, weight: scale, bias: nil, epsilon: 0, tail: .init(relu: true))
+        (self == .changedMask ? y : image).storage.mutate { $0[0] = 2 }
+        y.sum().backward()
+      case .changedReLU, .changedSigmoid, .changedSoftmax:
+        let rows = logits.requiringGrad()
+        let y = self == .changedReLU ? relu(rows) : self == .changedSigmoid ? sigmoid(rows) : softmax(rows)
+        y.storage.mutate { $0[0] = 2 }
+        y.sum().backward()
       case .changedStatistics:
         let (mean, weight) = (Storage(repeating: 0, count: 1), Tensor(repeating: 1, shape: [1]).requiringGrad())
         let known = BatchStatistics(mean: mean, variance: Storage(repeating: 1, count: 1))

@@ -41,14 +41,6 @@ public final class Storage {
     forgetDerived()
   }
 
-  /// Stops the program if the content is not what it was at that version, when `operation` kept it for its gradient.
-  func requireVersion(_ kept: Int, for operation: String) {
-    precondition(
-      version == kept,
-      "backward: a value that \(operation) needs for its gradient was changed after the forward pass; change weights (an optimizer's step, say) after the last backward pass"
-    )
-  }
-
   /// Drops what was computed from the content and kept, to free its memory.
   public func forgetDerived() {
     if !derived.isEmpty { derived = [:] }

@@ -121,27 +121,26 @@ public func batchNorm(
     }
   }
   let nodes = (x: x.node, weight: weight?.node, bias: bias?.node, residual: tail.residual?.node)
-  let relu = tail.relu
+  let keptOutput = tail.relu ? KeptStorage(output, for: "batchNorm") : nil
   if statistics.rows == 0 && nodes.weight == nil && nodes.bias == nil {
     // Frozen, it is a scale for each channel: the input is not kept.
     return .recorded(output, shape: x.shape, from: x, tail.residual) { gradient in
-      let g = relu ? reluGradient(gradient, of: output) : gradient
+      let g = keptOutput.map { reluGradient(gradient, of: $0.unchanged()) } ?? gradient
       nodes.residual?.receive(g)
       nodes.x?.receive(affine.scaled(g, matrix))
     }
   }
-  let version = statistics.mean.version
+  // Running statistics may move on with another batch.
+  let (keptInput, keptMean) = (KeptStorage(input, for: "batchNorm"), KeptStorage(statistics.mean, for: "batchNorm"))
   return .recorded(output, shape: x.shape, from: x, weight, bias, tail.residual) { gradient in
-    // Running ones may have moved on with another batch.
-    statistics.mean.requireVersion(version, for: "batchNorm")
-    let mask = relu ? UnsafePointer(output.pointer) : nil
-    let g = gradient.storage.pointer
+    let (g, input, mean) = (gradient.storage.pointer, keptInput.unchanged(), keptMean.unchanged())
+    let mask = keptOutput.map { UnsafePointer($0.unchanged().pointer) }
     let partials = Storage(uninitialized: 2 * matrix.chunks.number * channels)
     let sums = Storage(uninitialized: 2 * channels)
     let (partialG, partialGX) = (partials.pointer, partials.pointer + matrix.chunks.number * channels)
     matrix.forEachChunk { first, rows, chunk in
       rk_batch_norm_backward_reduce(
-        g + first, mask.map { $0 + first }, input.pointer + first, rows, channels, statistics.mean.pointer,
+        g + first, mask.map { $0 + first }, input.pointer + first, rows, channels, mean.pointer,
         affine.inverseDeviation.pointer, partialG + chunk * channels, partialGX + chunk * channels)
     }
     rk_sum_partials(partialG, matrix.chunks.number, channels, false, sums.pointer)
@@ -155,7 +154,7 @@ public func batchNorm(
     let apply = { (gradResidual: UnsafeMutablePointer<Float>?, accumulate: Bool) in
       matrix.forEachChunk { first, rows, _ in
         rk_batch_norm_backward_apply(
-          g + first, mask.map { $0 + first }, input.pointer + first, rows, channels, statistics.mean.pointer,
+          g + first, mask.map { $0 + first }, input.pointer + first, rows, channels, mean.pointer,
           slopes.a, slopes.b, slopes.d, gradX.pointer + first, gradResidual.map { $0 + first }, accumulate)
       }
     }

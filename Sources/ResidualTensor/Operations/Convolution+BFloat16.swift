@@ -95,9 +95,9 @@ extension Convolution {
       input, weight: weights, reused: !recording, epilogue: ConvolutionEpilogue(bias: bias?.storage))
     let (nodeX, nodeW, nodeB) = (x.node, weight.node, bias?.node)
     let keptInput = nodeW == nil ? nil : input
-    let version = weights.version
+    let keptWeight = KeptStorage(weights, for: "conv2d")
     return .recorded(output, shape: outputShape, from: x, weight, bias) { gradient in
-      weights.requireVersion(version, for: "conv2d")
+      let weights = keptWeight.unchanged()
       let g = BFloat16Buffer(gradient.storage)
       nodeX?.receive { backwardInput(g, weight: weights, into: $0, accumulate: $1) }
       if let nodeW, let keptInput {

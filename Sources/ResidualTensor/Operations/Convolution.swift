@@ -187,14 +187,13 @@ public func conv2d(_ x: Tensor, weight: Tensor, bias: Tensor? = nil, options: Co
     input, weight: weights, reused: !recording, epilogue: ConvolutionEpilogue(bias: bias?.storage))
   let (nodeX, nodeW, nodeB) = (x.node, weight.node, bias?.node)
   // The input is kept for the weight's gradient only.
-  let keptInput = nodeW == nil ? nil : input
-  let version = weights.version
+  let keptInput = nodeW == nil ? nil : KeptStorage(input, for: "conv2d")
+  let keptWeight = KeptStorage(weights, for: "conv2d")
   return .recorded(output, shape: convolution.outputShape, from: x, weight, bias) { gradient in
-    let g = gradient.storage
-    weights.requireVersion(version, for: "conv2d")
+    let (g, weights) = (gradient.storage, keptWeight.unchanged())
     nodeX?.receive { convolution.backwardInput(g, weight: weights, into: $0, accumulate: $1) }
-    if let nodeW, let keptInput {
-      nodeW.receive { convolution.backwardWeight(keptInput, g, into: $0, accumulate: $1) }
+    if let nodeW, let input = keptInput?.unchanged() {
+      nodeW.receive { convolution.backwardWeight(input, g, into: $0, accumulate: $1) }
     }
     if let nodeB { receiveChannelSums(g, channels: convolution.outputShape[1], by: nodeB) }
   }
@@ -212,10 +211,11 @@ public func conv2dWithLoops(
     rk_conv2d_forward_loops($0, input.pointer, weights.pointer, biasPointer, output.pointer)
   }
   let (nodeX, nodeW, nodeB) = (x.node, weight.node, bias?.node)
-  let version = weights.version
+  let (keptInput, keptWeight) = (
+    KeptStorage(input, for: "conv2dWithLoops"), KeptStorage(weights, for: "conv2dWithLoops")
+  )
   return .recorded(output, shape: convolution.outputShape, from: x, weight, bias) { gradient in
-    let g = gradient.storage
-    weights.requireVersion(version, for: "conv2dWithLoops")
+    let (g, input, weights) = (gradient.storage, keptInput.unchanged(), keptWeight.unchanged())
     if let nodeX {
       let result = Storage(uninitialized: input.count)
       convolution.withKernel { rk_conv2d_backward_input_loops($0, g.pointer, weights.pointer, result.pointer) }

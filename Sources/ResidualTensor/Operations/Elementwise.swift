@@ -48,11 +48,9 @@ public func * (a: Tensor, b: Tensor) -> Tensor {
   let (x, y) = (a.storage, b.storage)
   let product = mapped(a.count) { rk_multiply(x.pointer + $0, y.pointer + $0, $1, $2) }
   let (nodeA, nodeB) = (a.node, b.node)
-  let (versionX, versionY) = (x.version, y.version)
+  let (keptX, keptY) = (KeptStorage(x, for: "*"), KeptStorage(y, for: "*"))
   return .recorded(product, shape: a.shape, from: a, b) { gradient in
-    let g = gradient.storage
-    x.requireVersion(versionX, for: "*")
-    y.requireVersion(versionY, for: "*")
+    let (g, x, y) = (gradient.storage, keptX.unchanged(), keptY.unchanged())
     nodeA?.receive(
       Tensor(storage: mapped(g.count) { rk_multiply(g.pointer + $0, y.pointer + $0, $1, $2) }, shape: gradient.shape))
     nodeB?.receive(
@@ -78,8 +76,8 @@ public func * (a: Tensor, scale: Float) -> Tensor {
 public func relu(_ x: Tensor) -> Tensor {
   let input = x.storage
   let y = mapped(x.count) { rk_relu(input.pointer + $0, $1, $2) }
-  let node = x.node
-  return .recorded(y, shape: x.shape, from: x) { node?.receive(reluGradient($0, of: y)) }
+  let (node, kept) = (x.node, KeptStorage(y, for: "relu"))
+  return .recorded(y, shape: x.shape, from: x) { node?.receive(reluGradient($0, of: kept.unchanged())) }
 }
 
 /// The gradient before a ReLU with the result `y`: zero where that is zero.
@@ -95,9 +93,9 @@ func reluGradient(_ gradient: Tensor, of y: Storage) -> Tensor {
 public func sigmoid(_ x: Tensor) -> Tensor {
   let input = x.storage
   let y = mapped(x.count) { rk_sigmoid(input.pointer + $0, $1, $2) }
-  let node = x.node
+  let (node, kept) = (x.node, KeptStorage(y, for: "sigmoid"))
   return .recorded(y, shape: x.shape, from: x) { gradient in
-    let g = gradient.storage
+    let (g, y) = (gradient.storage, kept.unchanged())
     node?.receive(
       Tensor(
         storage: mapped(g.count) { rk_sigmoid_backward(g.pointer + $0, y.pointer + $0, $1, $2) },

@@ -12,8 +12,9 @@ public func softmax(_ x: Tensor) -> Tensor {
   let (rows, classes) = (x.shape[0], x.shape[1])
   let y = Storage(uninitialized: x.count)
   rk_softmax(x.storage.pointer, rows, classes, y.pointer)
-  let (node, shape) = (x.node, x.shape)
+  let (node, shape, kept) = (x.node, x.shape, KeptStorage(y, for: "softmax"))
   return .recorded(y, shape: shape, from: x) { gradient in
+    let y = kept.unchanged()
     let result = Storage(uninitialized: y.count)
     rk_softmax_backward(gradient.storage.pointer, y.pointer, rows, classes, result.pointer)
     node?.receive(Tensor(storage: result, shape: shape))
