@@ -51,7 +51,8 @@ void rk_conv2d_backward_weight(const rk_conv2d *shape, const float *input, const
 
 // Forward and input gradient with the weight as it is, [KH, KW, O, I]: every task packs what it needs for itself.
 // Faster than packing first when the weight is used once (in training) and large beside the number of rows: packed
-// panels never reach memory, and taps that meet only padding are not even read.
+// panels never reach memory, and taps that meet only padding are not even read. The gradient of few input channels needs
+// no packing at all.
 
 /// Whether the direct functions are the faster way to use a weight once.
 bool rk_conv2d_forward_prefers_direct(const rk_conv2d *shape);
