@@ -31,7 +31,8 @@ void rk_conv2d_backward_input(const rk_conv2d *shape, const float *grad_output, 
   rk_product_run(&product, rk_microkernels_current()->by_rows, grad_output, packed, NULL, accumulate, grad_input, task);
 }
 
-bool rk_conv2d_forward_prefers_direct(const rk_conv2d *s) {
+// Whether a weight that is used once is better packed by every task for itself.
+static bool packing_inside_pays(const rk_conv2d *s) {
   enum { MOST_ROWS = 512, FEWEST_WEIGHTS = 1 << 18, FEWEST_SMALL_IMAGES = 128, ONE_TASK = 1 << 17 };
   // One task packs nothing twice.
   if (rk_output_rows(s) * rk_weight_count(s) <= ONE_TASK) return true;
@@ -40,8 +41,10 @@ bool rk_conv2d_forward_prefers_direct(const rk_conv2d *s) {
   return (small || !rk_winograd_pays(s)) && rk_direct_pays(s, MOST_ROWS, FEWEST_WEIGHTS);
 }
 
+bool rk_conv2d_forward_prefers_direct(const rk_conv2d *shape) { return packing_inside_pays(shape); }
+
 bool rk_conv2d_backward_input_prefers_direct(const rk_conv2d *shape) {
-  return rk_planes_gradient_pays(shape) || rk_conv2d_forward_prefers_direct(shape);
+  return rk_planes_gradient_pays(shape) || packing_inside_pays(shape);
 }
 
 size_t rk_conv2d_forward_direct_tasks(const rk_conv2d *shape) {

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "arithmetic.h"
+#include "conv2d_choices.h"
 #include "conv2d_rectangle.h"
 #include "elementwise.h"
 #include "layout.h"
@@ -47,9 +48,8 @@ static piece piece_of(const rk_product *p, const rk_rectangle *r, size_t number)
 }
 
 size_t rk_planes_gradient_tasks(const rk_conv2d *s) {
-  size_t work = s->out_height * s->out_width * s->batch * s->kernel_height * s->kernel_width * s->out_channels *
-                s->in_channels;
-  return minimum(maximum(work / TASK_WORK, 1), minimum(s->height, MOST_TASKS));
+  size_t tasks = rk_output_rows(s) * rk_weight_count(s) / TASK_WORK;
+  return minimum(maximum(tasks, 1), minimum(s->height, MOST_TASKS));
 }
 
 typedef struct {
@@ -144,13 +144,15 @@ static void run_piece(const task *t, const piece *piece) {
   const rk_product *p = t->product;
   const rk_rectangle *r = piece->rectangle;
   size_t rows = piece->positions * p->batch, stride = divide_up(rows, RK_WHOLE_COLUMNS) * RK_WHOLE_COLUMNS;
-  size_t length = r->taps > 0 ? rows + reach_of(p, r) : 0, plane_floats = maximum(r->height.taps * length, 1);
-  size_t at_once = minimum(maximum(PLANE_FLOATS / plane_floats, 1), p->depth), blocks = divide_up(p->depth, at_once);
+  bool met = r->taps > 0;
+  size_t length = met ? rows + reach_of(p, r) : 0, plane_floats = maximum(r->height.taps * length, 1);
+  size_t at_once = minimum(maximum(PLANE_FLOATS / plane_floats, 1), p->depth);
+  size_t blocks = met ? divide_up(p->depth, at_once) : 0;
   // What the last vector of the last plane reads beyond it.
   size_t sum_floats = p->columns * stride, room = 2 * sum_floats + plane_floats * at_once + RK_WHOLE_COLUMNS;
   float *sums = rk_scratch(room * sizeof(float)), *spare = sums + sum_floats;
-  if (r->taps == 0) memset(sums, 0, sum_floats * sizeof(float));
-  for (size_t number = 0; number < blocks && r->taps > 0; number++) {
+  if (!met) memset(sums, 0, sum_floats * sizeof(float));
+  for (size_t number = 0; number < blocks; number++) {
     size_t channel = p->depth * number / blocks, end = p->depth * (number + 1) / blocks;
     planes planes = {channel, end - channel, length, spare + sum_floats};
     fill_planes(t, piece, &planes);
