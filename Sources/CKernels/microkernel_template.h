@@ -14,37 +14,19 @@
 // For FOR_EACH_PART: up to six rows of v vectors.
 #define SIX_ROWS(visit, v) visit(1, v) visit(2, v) visit(3, v) visit(4, v) visit(5, v) visit(6, v)
 
-// What has been put away of sums, in memory.
-typedef struct {
-  VECTOR total[ROWS][VECTORS];
-  bool begun;
-  size_t longest, left;  // products from one time the sums are put away to the next, and until then
-} long_sum;
+// Sums that have come to their length, added up in memory: registers hold the next ones only.
+INLINE void put_away(const int rows, const int vectors, bool begun, VECTOR sum[ROWS][VECTORS],
+                     VECTOR total[ROWS][VECTORS]) {
+  UNROLL for (int r = 0; r < rows; r++) {
+    UNROLL for (int v = 0; v < vectors; v++) total[r][v] = begun ? ADD(total[r][v], sum[r][v]) : sum[r][v];
+  }
+}
 
-INLINE void begin_sums(const int rows, const int vectors, const rk_tile *tile, long_sum *state,
-                       VECTOR sum[ROWS][VECTORS]) {
+INLINE void set_to_zero(const int rows, const int vectors, VECTOR sum[ROWS][VECTORS]) {
   UNROLL for (int r = 0; r < rows; r++) UNROLL for (int v = 0; v < vectors; v++) sum[r][v] = ZERO();
-  state->begun = false;
-  state->left = state->longest = tile->short_sums ? RK_SHORT_SUM : RK_LONGEST_SUM;
 }
 
-INLINE void put_away(const int rows, const int vectors, long_sum *state, VECTOR sum[ROWS][VECTORS]) {
-  UNROLL for (int r = 0; r < rows; r++) {
-    UNROLL for (int v = 0; v < vectors; v++) {
-      state->total[r][v] = state->begun ? ADD(state->total[r][v], sum[r][v]) : sum[r][v];
-      sum[r][v] = ZERO();
-    }
-  }
-  state->begun = true;
-  state->left = state->longest;
-}
-
-INLINE void add_total(const int rows, const int vectors, const long_sum *state, VECTOR sum[ROWS][VECTORS]) {
-  if (!state->begun) return;
-  UNROLL for (int r = 0; r < rows; r++) {
-    UNROLL for (int v = 0; v < vectors; v++) sum[r][v] = ADD(state->total[r][v], sum[r][v]);
-  }
-}
+INLINE size_t longest_sum(const rk_tile *tile) { return tile->short_sums ? RK_SHORT_SUM : RK_LONGEST_SUM; }
 
 // Results are written once, after the sum, and lie where nobody has looked lately, as what is added to them does: have
 // them come meanwhile.
@@ -120,51 +102,63 @@ INLINE void find_stretch(const int rows, const rk_stretch *stretch, const float 
 
 // Stretches so short that what they cost beside the products counts. Sums are put away between two of them.
 INLINE void add_short_stretches(const int rows, const int vectors, const rk_tile *tile, const float *first_a,
-                                const float *const *first_b, long_sum *state, VECTOR sum[ROWS][VECTORS]) {
-  for (const rk_stretch *s = tile->stretches, *end = s + tile->stretch_count; s < end; s++) {
-    if (state->left < s->depth) put_away(rows, vectors, state, sum);
-    state->left -= s->depth;
-    const float *a[(ROWS + 2) / 3], *b[PANELS];
-    find_stretch(rows, s, first_a, tile->a_stride, first_b, a, b);
-    for (size_t k = s->depth; k > 0; k--) add_row_products(1, rows, vectors, tile->a_stride, a, b, sum);
+                                const float *const *first_b, VECTOR total[ROWS][VECTORS]) {
+  const rk_stretch *s = tile->stretches, *end = s + tile->stretch_count;
+  for (bool begun = false; !begun || s < end; begun = true) {
+    VECTOR sum[ROWS][VECTORS];
+    set_to_zero(rows, vectors, sum);
+    for (size_t left = longest_sum(tile); s < end && s->depth <= left; s++) {
+      left -= s->depth;
+      const float *a[(ROWS + 2) / 3], *b[PANELS];
+      find_stretch(rows, s, first_a, tile->a_stride, first_b, a, b);
+      for (size_t k = s->depth; k > 0; k--) add_row_products(1, rows, vectors, tile->a_stride, a, b, sum);
+    }
+    put_away(rows, vectors, begun, sum, total);
   }
 }
 
 // Depths are multiples of `at_once`.
-INLINE void multiply_rows(const int at_once, const int rows, const int vectors, const rk_tile *tile, size_t row,
-                          size_t column) {
-  fetch_results(rows, vectors, tile, row, column);
-  VECTOR sum[ROWS][VECTORS];
-  long_sum state;
-  begin_sums(rows, vectors, tile, &state, sum);
-  const ptrdiff_t stride = tile->a_stride;
-  const float *first_a = tile->a + (ptrdiff_t)row * stride, *first_b[PANELS];
-  find_b(tile, column, first_b);
-  if (at_once == 1 && (tile->stretch_count == 0 || tile->stretches[0].depth <= RK_SHORT_SUM)) {
-    add_short_stretches(rows, vectors, tile, first_a, first_b, &state, sum);
-    add_total(rows, vectors, &state, sum);
-    return store_sums(rows, vectors, tile, row, column, sum);
-  }
-  const float *next_b = find_next_b(tile, row, column);
-  for (size_t s = 0; s < tile->stretch_count; s++) {
-    const float *a[(ROWS + 2) / 3], *b[PANELS];
-    find_stretch(rows, &tile->stretches[s], first_a, stride, first_b, a, b);
-    for (size_t depth = tile->stretches[s].depth, steps; depth > 0; depth -= steps) {
-      if (state.left == 0) put_away(rows, vectors, &state, sum);
-      steps = depth < state.left ? depth : state.left;
-      state.left -= steps;
-      if (tile->fetches_rows && steps == RK_LONGEST_SUM) fetch_next_rows(rows, a, stride);
+INLINE void add_long_stretches(const int at_once, const int rows, const int vectors, const rk_tile *tile,
+                               const float *first_a, const float *const *first_b, const float *next_b,
+                               VECTOR total[ROWS][VECTORS]) {
+  const rk_stretch *s = tile->stretches, *end = s + tile->stretch_count;
+  const float *a[(ROWS + 2) / 3], *b[PANELS];
+  size_t depth = 0;  // what is left of the stretch before s
+  for (bool begun = false; depth > 0 || s < end; begun = true) {
+    VECTOR sum[ROWS][VECTORS];
+    set_to_zero(rows, vectors, sum);
+    for (size_t left = longest_sum(tile), steps; left > 0 && (depth > 0 || s < end); left -= steps) {
+      if (depth == 0) {
+        find_stretch(rows, s, first_a, tile->a_stride, first_b, a, b);
+        depth = s++->depth;
+      }
+      steps = depth < left ? depth : left;
+      depth -= steps;
+      if (tile->fetches_rows && steps == RK_LONGEST_SUM) fetch_next_rows(rows, a, tile->a_stride);
       for (size_t k = RK_SHORT_SUM; k <= steps && next_b != NULL; k += RK_SHORT_SUM) {
         fetch_next_b(tile, next_b);
         next_b += RK_SHORT_SUM * RK_PANEL / RK_FETCH_PARTS;
       }
       for (size_t k = steps / (size_t)at_once; k > 0; k--) {
-        add_row_products(at_once, rows, vectors, stride, a, b, sum);
+        add_row_products(at_once, rows, vectors, tile->a_stride, a, b, sum);
       }
     }
+    put_away(rows, vectors, begun, sum, total);
   }
-  add_total(rows, vectors, &state, sum);
-  store_sums(rows, vectors, tile, row, column, sum);
+}
+
+INLINE void multiply_rows(const int at_once, const int rows, const int vectors, const rk_tile *tile, size_t row,
+                          size_t column) {
+  fetch_results(rows, vectors, tile, row, column);
+  VECTOR total[ROWS][VECTORS];
+  const float *first_a = tile->a + (ptrdiff_t)row * tile->a_stride, *first_b[PANELS];
+  find_b(tile, column, first_b);
+  if (at_once == 1 && (tile->stretch_count == 0 || tile->stretches[0].depth <= RK_SHORT_SUM)) {
+    add_short_stretches(rows, vectors, tile, first_a, first_b, total);
+  } else {
+    add_long_stretches(at_once, rows, vectors, tile, first_a, first_b, find_next_b(tile, row, column), total);
+  }
+  store_sums(rows, vectors, tile, row, column, total);
 }
 
 INLINE void add_column_products(const int steps, const int rows, const int vectors, ptrdiff_t a_stride,
@@ -185,26 +179,30 @@ INLINE void add_column_products(const int steps, const int rows, const int vecto
 
 INLINE void multiply_columns(const int rows, const int vectors, const rk_tile *tile, size_t row, size_t column) {
   fetch_results(rows, vectors, tile, row, column);
-  VECTOR sum[ROWS][VECTORS];
-  long_sum state;
-  begin_sums(rows, vectors, tile, &state, sum);
   const ptrdiff_t a_stride = tile->a_stride, b_stride = tile->b_stride;
-  const float *first_b[PANELS];
+  const rk_stretch *s = tile->stretches, *end = s + tile->stretch_count;
+  const float *first_b[PANELS], *a, *b[PANELS];
   find_b(tile, column, first_b);
-  for (size_t s = 0; s < tile->stretch_count; s++) {
-    const float *a = tile->a + row + tile->stretches[s].a, *b[PANELS];
-    UNROLL for (int p = 0; p < PANELS; p++) b[p] = first_b[p] + tile->stretches[s].b;
-    for (size_t depth = tile->stretches[s].depth, steps; depth > 0; depth -= steps) {
-      if (state.left == 0) put_away(rows, vectors, &state, sum);
-      steps = depth < state.left ? depth : state.left;
-      state.left -= steps;
+  VECTOR total[ROWS][VECTORS];
+  size_t depth = 0;  // what is left of the stretch before s
+  for (bool begun = false; !begun || depth > 0 || s < end; begun = true) {
+    VECTOR sum[ROWS][VECTORS];
+    set_to_zero(rows, vectors, sum);
+    for (size_t left = longest_sum(tile), steps; left > 0 && (depth > 0 || s < end); left -= steps) {
+      if (depth == 0) {
+        a = tile->a + row + s->a;
+        UNROLL for (int p = 0; p < PANELS; p++) b[p] = first_b[p] + s->b;
+        depth = s++->depth;
+      }
+      steps = depth < left ? depth : left;
+      depth -= steps;
       size_t k = steps;
       for (; k >= TURN; k -= TURN) add_column_products(TURN, rows, vectors, a_stride, b_stride, &a, b, sum);
       for (; k > 0; k--) add_column_products(1, rows, vectors, a_stride, b_stride, &a, b, sum);
     }
+    put_away(rows, vectors, begun, sum, total);
   }
-  add_total(rows, vectors, &state, sum);
-  store_sums(rows, vectors, tile, row, column, sum);
+  store_sums(rows, vectors, tile, row, column, total);
 }
 
 #define DEFINE_FIXED(r, v)                                                                                           \

@@ -17,6 +17,7 @@
 #define MASK(n) _mm256_loadu_si256((const __m256i *)(lane_masks + LANES - (n)))
 #define LOAD_PART(p, n) _mm256_maskload_ps(p, MASK(n))
 #define STORE_PART(p, n, x) _mm256_maskstore_ps(p, MASK(n), x)
+#define STORE(p, x) _mm256_storeu_ps(p, x)
 #define STREAM(p, x) _mm256_stream_ps(p, x)
 
 // Eight words from `LANES - n` on have their first n set.
