@@ -7,7 +7,8 @@
 #define INLINE static inline __attribute__((always_inline)) TARGET
 #define UNROLL _Pragma("clang loop unroll(full)")
 
-// In training, sums are results, or parts of them that are added up: whole vectors, and nothing else to ask about.
+// In training, sums are results, or parts of them that are added up: whole vectors, and nothing else to ask about. Only
+// these are streamed, if anything is: a row of other width hardly ever begins where a vector may be streamed.
 INLINE bool are_plain(const int vectors, const rk_tile *tile, size_t column) {
   return tile->scale == NULL && tile->bias == NULL && tile->residual == NULL && !tile->relu &&
          tile->columns - column >= (size_t)vectors * LANES;
@@ -44,11 +45,7 @@ INLINE void store_sums(const int rows, const int vectors, const rk_tile *tile, s
       if (tile->bias != NULL) x = ADD(x, bias);
       if (tile->residual != NULL) x = ADD(x, LOAD_PART(tile->residual + at, lanes));
       if (tile->relu) x = MAXIMUM(ZERO(), x);
-      if (tile->streamed && lanes == LANES && (uintptr_t)(tile->c + at) % sizeof(VECTOR) == 0) {
-        STREAM(tile->c + at, x);
-      } else {
-        STORE_PART(tile->c + at, lanes, x);
-      }
+      STORE_PART(tile->c + at, lanes, x);
     }
   }
 }
