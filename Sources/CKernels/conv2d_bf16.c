@@ -45,20 +45,20 @@ static void pack_pairs(const rk_product *p, const float *weight, size_t panel, s
 }
 
 static rk_product product_of_pairs(const rk_conv2d *shape, bool gradient) {
+  const rk_bf16_microkernels *kernels = rk_bf16_microkernels_current();
   rk_product product = rk_product_of(shape, gradient);
   product.depth /= 2;
-  product.depth_multiple = RK_BF16_GROUP;
-  product.tile_rows = RK_BF16_ROWS;
-  product.tile_panels = 1;
-  product.part_rows = RK_BF16_ROWS;
+  product.depth_multiple = kernels->depth_multiple;
+  product.tile_rows = kernels->tile_rows;
+  product.tile_panels = kernels->tile_panels;
+  product.part_rows = kernels->part_rows;
   product.pack = pack_pairs;
   return product;
 }
 
 static size_t tap_count(const rk_product *p) { return p->height.kernel * p->width.kernel; }
 // Pairs of a packed matrix, padding included.
-static size_t padded_depth(const rk_product *p) { return divide_up(p->depth, RK_BF16_GROUP) * RK_BF16_GROUP; }
-
+static size_t padded_depth(const rk_product *p) { return divide_up(p->depth, p->depth_multiple) * p->depth_multiple; }
 static size_t matrix_count(const rk_product *p) { return divide_up(p->columns, RK_PANEL) * tap_count(p); }
 
 size_t rk_conv2d_bf16_packed_count(const rk_conv2d *shape, rk_pack pack) {
@@ -84,7 +84,7 @@ void rk_conv2d_bf16_pack(const rk_conv2d *shape, rk_pack pack, const float *weig
 static void run(const rk_product *product, const uint16_t *source, const uint16_t *packed, const rk_epilogue *epilogue,
                 bool accumulate, float *result, size_t task) {
   uint64_t state = rk_denormals_flush(true);
-  rk_product_run(product, rk_bf16_by_rows_current(), (const float *)source, (const float *)packed, epilogue,
+  rk_product_run(product, rk_bf16_microkernels_current()->by_rows, (const float *)source, (const float *)packed, epilogue,
                  accumulate, result, task);
   rk_bf16_end();
   rk_denormals_restore(state);
@@ -93,7 +93,7 @@ static void run(const rk_product *product, const uint16_t *source, const uint16_
 static void run_direct(const rk_product *product, const uint16_t *source, const float *weight,
                        const rk_epilogue *epilogue, bool accumulate, float *result, size_t task) {
   uint64_t state = rk_denormals_flush(true);
-  rk_product_run_direct(product, rk_bf16_by_rows_current(), (const float *)source, weight, epilogue, accumulate, result,
+  rk_product_run_direct(product, rk_bf16_microkernels_current()->by_rows, (const float *)source, weight, epilogue, accumulate, result,
                         task);
   rk_bf16_end();
   rk_denormals_restore(state);

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "microkernel_bf16.h"
+
 #if defined(__x86_64__)
 #include <immintrin.h>
 #endif
@@ -13,6 +15,7 @@ static const char *const isa_names[] = {
     [RK_ISA_PORTABLE] = "portable",
     [RK_ISA_AVX2] = "avx2",
     [RK_ISA_AVX512] = "avx512",
+    [RK_ISA_AMX] = "amx",
     [RK_ISA_NEON] = "neon",
 };
 
@@ -30,6 +33,8 @@ bool rk_isa_supported(rk_isa isa) {
   case RK_ISA_AVX512:
     return rk_isa_supported(RK_ISA_AVX2) && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
            __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
+  case RK_ISA_AMX:
+    return rk_isa_supported(RK_ISA_AVX512) && rk_amx_available();
 #endif
 #if defined(__aarch64__)
   case RK_ISA_NEON:
@@ -41,7 +46,7 @@ bool rk_isa_supported(rk_isa isa) {
 }
 
 static rk_isa best_isa(void) {
-  static const rk_isa fastest_first[] = {RK_ISA_AVX512, RK_ISA_AVX2, RK_ISA_NEON};
+  static const rk_isa fastest_first[] = {RK_ISA_AMX, RK_ISA_AVX512, RK_ISA_AVX2, RK_ISA_NEON};
   for (size_t i = 0; i < sizeof fastest_first / sizeof *fastest_first; i++) {
     if (rk_isa_supported(fastest_first[i])) return fastest_first[i];
   }
@@ -59,7 +64,7 @@ __attribute__((constructor)) static void choose_isa(void) {
     if (strcmp(wanted, isa_names[i]) == 0 && rk_isa_select((rk_isa)i)) return;
   }
   fprintf(stderr,
-          "RESIDUAL_CPU=%s is not an instruction set of this processor (portable, avx2, avx512, neon); using %s.\n",
+          "RESIDUAL_CPU=%s is not an instruction set of this processor (portable, avx2, avx512, amx, neon); using %s.\n",
           wanted, isa_names[current_isa]);
 }
 

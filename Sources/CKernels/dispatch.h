@@ -25,6 +25,7 @@
   static result name##_portable parameters { return loop arguments; }                                                  \
   result name parameters {                                                                                             \
     switch (rk_isa_current()) {                                                                                        \
+    case RK_ISA_AMX:                                                                                                   \
     case RK_ISA_AVX512: return name##_avx512 arguments;                                                                \
     case RK_ISA_AVX2: return name##_avx2 arguments;                                                                    \
     default: return name##_portable arguments;                                                                         \

@@ -1,13 +1,13 @@
 // The portable microkernels, and the choice among all.
-#include "microkernel.h"
-
 #include <string.h>
 
 #include "cpu.h"
+#include "microkernel_portable.h"
 
 const rk_microkernels *rk_microkernels_current(void) {
   switch (rk_isa_current()) {
 #if defined(__x86_64__)
+  case RK_ISA_AMX:
   case RK_ISA_AVX512:
     return &rk_microkernels_avx512;
   case RK_ISA_AVX2:
@@ -33,34 +33,19 @@ void rk_store_row_portable(const rk_tile *tile, size_t row, const float *sum) {
   }
 }
 
-// One row of the tile: A(row, k) = a[k * a_step]. As in microkernel_template.h, no sum runs over more than RK_LONGEST_SUM
-// products before it is added to the total, or RK_SHORT_SUM.
-static void multiply_row(const rk_tile *tile, size_t row, const float *first_a, ptrdiff_t a_step) {
-  const size_t longest = tile->short_sums ? RK_SHORT_SUM : RK_LONGEST_SUM;
-  float total[RK_TILE_COLUMNS] = {0}, sum[RK_TILE_COLUMNS] = {0};
-  size_t columns = (tile->columns + RK_WHOLE_COLUMNS - 1) / RK_WHOLE_COLUMNS * RK_WHOLE_COLUMNS, left = longest;
-  for (size_t s = 0; s < tile->stretch_count; s++) {
-    const float *a = first_a + tile->stretches[s].a, *b = tile->b + tile->stretches[s].b;
-    for (size_t k = 0; k < tile->stretches[s].depth; k++, a += a_step, b += tile->b_stride) {
-      for (size_t c = 0; c < columns; c++) {
-        sum[c] += *a * (c < RK_PANEL ? b[c] : b[tile->b_panel + (ptrdiff_t)(c - RK_PANEL)]);
-      }
-      if (--left > 0) continue;
-      for (size_t c = 0; c < columns; c++) total[c] += sum[c];
-      memset(sum, 0, sizeof sum);
-      left = longest;
-    }
-  }
-  for (size_t c = 0; c < columns; c++) sum[c] += total[c];
-  rk_store_row_portable(tile, row, sum);
-}
+static inline float multiply_add(float a, float b, float sum) { return sum + a * b; }
 
 static void by_rows(const rk_tile *tile) {
-  for (size_t r = 0; r < tile->rows; r++) multiply_row(tile, r, tile->a + (ptrdiff_t)r * tile->a_stride, 1);
+  for (size_t r = 0; r < tile->rows; r++) {
+    const float *a = tile->a + (ptrdiff_t)r * tile->a_stride;
+    rk_multiply_row_portable(tile, r, a, 1, RK_FLOAT_SUM(tile), multiply_add);
+  }
 }
 
 static void by_columns(const rk_tile *tile) {
-  for (size_t r = 0; r < tile->rows; r++) multiply_row(tile, r, tile->a + r, tile->a_stride);
+  for (size_t r = 0; r < tile->rows; r++) {
+    rk_multiply_row_portable(tile, r, tile->a + r, tile->a_stride, RK_FLOAT_SUM(tile), multiply_add);
+  }
 }
 
 void rk_transpose_portable(const float *x, size_t stride, size_t columns, size_t depth, float *out) {

@@ -14,6 +14,7 @@ enum { RK_FETCH_PARTS = 8 };
 /// Sums that stay in registers for long lose what is small beside them: after this many products they are added to a
 /// total and start anew. This keeps rounding errors at the level of sums of that length.
 enum { RK_LONGEST_SUM = 64, RK_SHORT_SUM = 32 };
+#define RK_FLOAT_SUM(tile) ((tile)->short_sums ? RK_SHORT_SUM : RK_LONGEST_SUM)
 
 /// A stretch of the sum: `depth` steps that start at offset `a` from the tile's A and at `b` from its B.
 typedef struct {

@@ -7,6 +7,8 @@
 #define MOST_ROWS(v) 6u
 #define FOR_EACH_PART(visit) SIX_ROWS(visit, 1) SIX_ROWS(visit, 2)
 #define BROADCAST(p) _mm256_broadcast_ss(p)
+#define MULTIPLY_ADD(a, b, sum) _mm256_fmadd_ps(a, b, sum)
+#define LONGEST_SUM(tile) RK_FLOAT_SUM(tile)
 
 #include "microkernel_template.h"
 

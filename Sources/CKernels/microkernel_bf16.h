@@ -1,35 +1,47 @@
-// Microkernels for bfloat16 operands and float sums, by_rows only.
+// Microkernels for bfloat16 operands and float sums.
 //
-// Two consecutive steps of a sum form a pair, the size of a float: A, B, depths and strides of an rk_tile count pairs,
-// and a tile has at most RK_BF16_ROWS rows. The arithmetic is that of TDPBF16PS (AMX): for every 16 pairs of a stretch,
-// the first and the second products of the pairs are added up apart, from zero, each with a single rounding; then
-// sum += firsts + seconds. Denormals count as zero. Every instruction set gives these bits. (VDPBF16PS adds in another
-// order, and is slower than float arithmetic where there is AMX.)
+// Two consecutive steps of a sum form a pair, the size of a float: A, B, depths and strides of an rk_tile count pairs.
+// The arithmetic is that of VDPBF16PS (AVX-512 BF16): pair after pair, sum += second products, then sum += first products,
+// each with a single rounding. Denormals count as zero. Every instruction set gives these bits but AMX, which adds up in
+// another order (see there).
 #ifndef RESIDUAL_MICROKERNEL_BF16_H
 #define RESIDUAL_MICROKERNEL_BF16_H
 
-#include "microkernel.h"
+#include <stdint.h>
 
-enum { RK_BF16_ROWS = 32, RK_BF16_GROUP = 16 };
+#include "microkernel.h"
 
 typedef void rk_microkernel(const rk_tile *tile);
 
-rk_microkernel rk_bf16_by_rows_portable;
+/// What a tile may be, and its microkernels. Denormals must be flushed while they run.
+typedef struct {
+  size_t tile_rows, tile_panels, part_rows;
+  size_t depth_multiple;  // depths of stretches must be multiples of it
+  rk_microkernel *by_rows;
+  rk_microkernel *by_columns;  // NULL: A has to be transposed, for by_rows
+} rk_bf16_microkernels;
+
+/// Tiles as large as those of floats.
+#define RK_BF16_SHAPE RK_TILE_ROWS, RK_TILE_COLUMNS / RK_PANEL, RK_PART_ROWS, 1
+
+/// Of any instruction set.
+enum { RK_BF16_MOST_ROWS = 32, RK_BF16_MOST_COLUMNS = RK_TILE_COLUMNS };
+
+extern const rk_bf16_microkernels rk_bf16_microkernels_portable;
 #if defined(__x86_64__)
-rk_microkernel rk_bf16_by_rows_avx2, rk_bf16_by_rows_amx;
+extern const rk_bf16_microkernels rk_bf16_microkernels_avx2, rk_bf16_microkernels_avx512, rk_bf16_microkernels_amx;
 /// Gives the tile registers back.
 void rk_amx_end(void);
 /// Whether processor and operating system have AMX with bfloat16; the first call asks for the permission to use it.
 bool rk_amx_available(void);
 #elif defined(__aarch64__)
-rk_microkernel rk_bf16_by_rows_neon;
+extern const rk_bf16_microkernels rk_bf16_microkernels_neon;
 #endif
 
-/// The microkernel for the instruction set in use. Denormals must be flushed while it runs. Depths of stretches must be
-/// multiples of RK_BF16_GROUP.
-rk_microkernel *rk_bf16_by_rows_current(void);
+/// The microkernels of the instruction set in use.
+const rk_bf16_microkernels *rk_bf16_microkernels_current(void);
 
-/// Ends a task: gives back what the microkernel keeps set up on this thread from one tile to the next.
+/// Ends a task: gives back what the microkernels keep set up on this thread from one tile to the next.
 void rk_bf16_end(void);
 
 #endif

@@ -1,4 +1,6 @@
 // bfloat16 with AMX: four tiles of 16 x 16 sums, two of A (16 rows of 16 pairs) and two of B (16 pairs of 16 columns).
+//
+// TDPBF16PS adds up the first and the second products of every 16 pairs apart, from zero, and then adds both to the sum.
 #if defined(__x86_64__)
 #include <cpuid.h>
 #include <immintrin.h>
@@ -36,7 +38,7 @@ bool rk_amx_available(void) {
 
 #define TARGET __attribute__((target("prfchw,amx-tile,amx-bf16,avx512f,avx512bw,avx512dq,avx512vl")))
 
-enum { SIDE = 16, LINE = SIDE * sizeof(float) };
+enum { SIDE = 16, LINE = SIDE * sizeof(float), TILE_ROWS = 2 * SIDE };
 
 // The operand of LDTILECFG: bytes a row and rows of each tile.
 typedef struct {
@@ -62,7 +64,7 @@ TARGET static void configure(size_t rows) {
   _tile_loadconfig(&configuration);
 }
 
-// Sums of all stretches, as RK_BF16_ROWS rows of RK_PANEL floats.
+// Sums of all stretches, as TILE_ROWS rows of RK_PANEL floats.
 TARGET static void multiply(const rk_tile *tile, float *sum) {
   const size_t a_stride = (size_t)tile->a_stride * sizeof(float), b_stride = (size_t)tile->b_stride * sizeof(float);
   const bool two_high = tile->rows > SIDE, two_wide = tile->columns > SIDE;
@@ -128,13 +130,16 @@ TARGET static void store_sums(const rk_tile *tile, const float *sum) {
   }
 }
 
-TARGET void rk_bf16_by_rows_amx(const rk_tile *tile) {
-  _Alignas(64) float sum[RK_BF16_ROWS * RK_PANEL];
+TARGET static void by_rows(const rk_tile *tile) {
+  _Alignas(64) float sum[TILE_ROWS * RK_PANEL];
   configure(tile->rows);
   fetch_results(tile);
   multiply(tile, sum);
   store_sums(tile, sum);
 }
+
+const rk_bf16_microkernels rk_bf16_microkernels_amx = {
+    .tile_rows = TILE_ROWS, .tile_panels = 1, .part_rows = TILE_ROWS, .depth_multiple = SIDE, .by_rows = by_rows};
 
 TARGET void rk_amx_end(void) {
   if (configured_rows == 0) return;

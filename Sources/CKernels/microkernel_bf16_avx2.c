@@ -1,24 +1,16 @@
 // bfloat16 with AVX2 and FMA: both halves of a pair become floats.
-// 5 x 1 sums of 8 floats, twice, leave registers for the halves of B and A.
+// 4 x 2 sums of 8 floats leave registers for the halves of B and A.
 #if defined(__x86_64__)
-#include <string.h>
-
 #include "microkernel_bf16.h"
 #include "vector_avx2.h"
 
-#define ROWS 5
-#define VECTORS 1
-#define FOR_EACH_ROWS(visit) visit(1) visit(2) visit(3) visit(4) visit(5)
-#define FOR_EACH_VECTORS(visit, r) visit(r, 1)
-#define BROADCAST(p) broadcast_pair(p)
-#define FIRST(x) first_of(x)
-#define SECOND(x) second_of(x)
-
-TARGET static inline __m256 broadcast_pair(const float *p) {
-  int pair;
-  memcpy(&pair, p, sizeof pair);
-  return _mm256_castsi256_ps(_mm256_set1_epi32(pair));
-}
+#define ROWS 4
+#define VECTORS 2
+#define MOST_ROWS(v) 4u
+#define FOR_EACH_PART(visit) FOUR_ROWS(visit, 1) FOUR_ROWS(visit, 2)
+#define BROADCAST(p) _mm256_broadcast_ss(p)
+#define MULTIPLY_ADD(a, b, sum) multiply_add_pairs(a, b, sum)
+#define LONGEST_SUM(tile) SIZE_MAX
 
 TARGET static inline __m256 second_of(__m256 pairs) {
   return _mm256_and_ps(pairs, _mm256_castsi256_ps(_mm256_set1_epi32((int)0xffff0000)));
@@ -28,7 +20,11 @@ TARGET static inline __m256 first_of(__m256 pairs) {
   return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_castps_si256(pairs), 16));
 }
 
-#include "microkernel_bf16_template.h"
+TARGET static inline __m256 multiply_add_pairs(__m256 a, __m256 b, __m256 sum) {
+  return _mm256_fmadd_ps(first_of(a), first_of(b), _mm256_fmadd_ps(second_of(a), second_of(b), sum));
+}
 
-void rk_bf16_by_rows_avx2(const rk_tile *tile) { by_rows(tile); }
+#include "microkernel_template.h"
+
+const rk_bf16_microkernels rk_bf16_microkernels_avx2 = {RK_BF16_SHAPE, by_rows, by_columns};
 #endif

@@ -1,16 +1,16 @@
-// bfloat16 with NEON: both halves of a pair become floats. (BFDOT rounds otherwise than AMX.)
-// 4 x 2 sums of 4 floats, twice, leave registers for the halves of B and A.
+// bfloat16 with NEON: both halves of a pair become floats. (BFDOT rounds otherwise than VDPBF16PS.)
+// 4 x 4 sums of 4 floats leave registers for the halves of B and A.
 #if defined(__aarch64__)
 #include "microkernel_bf16.h"
 #include "vector_neon.h"
 
 #define ROWS 4
-#define VECTORS 2
-#define FOR_EACH_ROWS(visit) visit(1) visit(2) visit(3) visit(4)
-#define FOR_EACH_VECTORS(visit, r) visit(r, 1) visit(r, 2)
-#define BROADCAST(p) vreinterpretq_f32_u32(vld1q_dup_u32((const uint32_t *)(p)))
-#define FIRST(x) first_of(x)
-#define SECOND(x) second_of(x)
+#define VECTORS 4
+#define MOST_ROWS(v) 4u
+#define FOR_EACH_PART(visit) FOUR_ROWS(visit, 1) FOUR_ROWS(visit, 2) FOUR_ROWS(visit, 3) FOUR_ROWS(visit, 4)
+#define BROADCAST(p) vld1q_dup_f32(p)
+#define MULTIPLY_ADD(a, b, sum) multiply_add_pairs(a, b, sum)
+#define LONGEST_SUM(tile) SIZE_MAX
 
 static inline float32x4_t second_of(float32x4_t pairs) {
   return vreinterpretq_f32_u32(vandq_u32(vreinterpretq_u32_f32(pairs), vdupq_n_u32(0xffff0000)));
@@ -20,7 +20,11 @@ static inline float32x4_t first_of(float32x4_t pairs) {
   return vreinterpretq_f32_u32(vshlq_n_u32(vreinterpretq_u32_f32(pairs), 16));
 }
 
-#include "microkernel_bf16_template.h"
+static inline float32x4_t multiply_add_pairs(float32x4_t a, float32x4_t b, float32x4_t sum) {
+  return vfmaq_f32(vfmaq_f32(sum, second_of(a), second_of(b)), first_of(a), first_of(b));
+}
 
-void rk_bf16_by_rows_neon(const rk_tile *tile) { by_rows(tile); }
+#include "microkernel_template.h"
+
+const rk_bf16_microkernels rk_bf16_microkernels_neon = {RK_BF16_SHAPE, by_rows, by_columns};
 #endif

@@ -7,6 +7,8 @@
 #define MOST_ROWS(v) 6u
 #define FOR_EACH_PART(visit) SIX_ROWS(visit, 1) SIX_ROWS(visit, 2) SIX_ROWS(visit, 3) SIX_ROWS(visit, 4)
 #define BROADCAST(p) vld1q_dup_f32(p)
+#define MULTIPLY_ADD(a, b, sum) vfmaq_f32(sum, a, b)
+#define LONGEST_SUM(tile) RK_FLOAT_SUM(tile)
 
 #include "microkernel_template.h"
 

@@ -7,12 +7,14 @@
 //   ZERO() LOAD(p) STORE(p, x) BROADCAST(p) MULTIPLY_ADD(a, b, sum) MULTIPLY(a, b) ADD(a, b)
 //   MAXIMUM(a, b)              b when either is a NaN
 //   LOAD_PART(p, n) STORE_PART(p, n, x)   the first n lanes, 0 < n <= LANES
+//   LONGEST_SUM(tile)          how many steps of a sum stay in registers before they are added to a total
 //   STREAM(p, x)               stores past the caches; p is a multiple of the vector's size
 // and gets the functions by_rows and by_columns.
 #include "microkernel_store.h"
 
-// For FOR_EACH_PART: up to six rows of v vectors.
-#define SIX_ROWS(visit, v) visit(1, v) visit(2, v) visit(3, v) visit(4, v) visit(5, v) visit(6, v)
+// For FOR_EACH_PART: up to four and six rows of v vectors.
+#define FOUR_ROWS(visit, v) visit(1, v) visit(2, v) visit(3, v) visit(4, v)
+#define SIX_ROWS(visit, v) FOUR_ROWS(visit, v) visit(5, v) visit(6, v)
 
 // Sums that have come to their length, added up in memory: registers hold the next ones only.
 INLINE void put_away(const int rows, const int vectors, bool begun, VECTOR sum[ROWS][VECTORS],
@@ -25,8 +27,6 @@ INLINE void put_away(const int rows, const int vectors, bool begun, VECTOR sum[R
 INLINE void set_to_zero(const int rows, const int vectors, VECTOR sum[ROWS][VECTORS]) {
   UNROLL for (int r = 0; r < rows; r++) UNROLL for (int v = 0; v < vectors; v++) sum[r][v] = ZERO();
 }
-
-INLINE size_t longest_sum(const rk_tile *tile) { return tile->short_sums ? RK_SHORT_SUM : RK_LONGEST_SUM; }
 
 // Results are written once, after the sum, and lie where nobody has looked lately, as what is added to them does: have
 // them come meanwhile.
@@ -107,7 +107,7 @@ INLINE void add_short_stretches(const int rows, const int vectors, const rk_tile
   for (bool begun = false; !begun || s < end; begun = true) {
     VECTOR sum[ROWS][VECTORS];
     set_to_zero(rows, vectors, sum);
-    for (size_t left = longest_sum(tile); s < end && s->depth <= left; s++) {
+    for (size_t left = LONGEST_SUM(tile); s < end && s->depth <= left; s++) {
       left -= s->depth;
       const float *a[(ROWS + 2) / 3], *b[PANELS];
       find_stretch(rows, s, first_a, tile->a_stride, first_b, a, b);
@@ -115,6 +115,11 @@ INLINE void add_short_stretches(const int rows, const int vectors, const rk_tile
     }
     put_away(rows, vectors, begun, sum, total);
   }
+}
+
+INLINE size_t shortest(size_t a, size_t b, size_t c) {
+  size_t d = a < b ? a : b;
+  return d < c ? d : c;
 }
 
 // Depths are multiples of `at_once`.
@@ -127,12 +132,12 @@ INLINE void add_long_stretches(const int at_once, const int rows, const int vect
   for (bool begun = false; depth > 0 || s < end; begun = true) {
     VECTOR sum[ROWS][VECTORS];
     set_to_zero(rows, vectors, sum);
-    for (size_t left = longest_sum(tile), steps; left > 0 && (depth > 0 || s < end); left -= steps) {
+    for (size_t left = LONGEST_SUM(tile), steps; left > 0 && (depth > 0 || s < end); left -= steps) {
       if (depth == 0) {
         find_stretch(rows, s, first_a, tile->a_stride, first_b, a, b);
         depth = s++->depth;
       }
-      steps = depth < left ? depth : left;
+      steps = shortest(depth, left, RK_LONGEST_SUM);
       depth -= steps;
       if (tile->fetches_rows && steps == RK_LONGEST_SUM) fetch_next_rows(rows, a, tile->a_stride);
       for (size_t k = RK_SHORT_SUM; k <= steps && next_b != NULL; k += RK_SHORT_SUM) {
@@ -188,7 +193,7 @@ INLINE void multiply_columns(const int rows, const int vectors, const rk_tile *t
   for (bool begun = false; !begun || depth > 0 || s < end; begun = true) {
     VECTOR sum[ROWS][VECTORS];
     set_to_zero(rows, vectors, sum);
-    for (size_t left = longest_sum(tile), steps; left > 0 && (depth > 0 || s < end); left -= steps) {
+    for (size_t left = LONGEST_SUM(tile), steps; left > 0 && (depth > 0 || s < end); left -= steps) {
       if (depth == 0) {
         a = tile->a + row + s->a;
         UNROLL for (int p = 0; p < PANELS; p++) b[p] = first_b[p] + s->b;

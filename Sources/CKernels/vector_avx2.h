@@ -10,7 +10,6 @@
 #define LANES 8
 #define ZERO() _mm256_setzero_ps()
 #define LOAD(p) _mm256_loadu_ps(p)
-#define MULTIPLY_ADD(a, b, sum) _mm256_fmadd_ps(a, b, sum)
 #define MULTIPLY(a, b) _mm256_mul_ps(a, b)
 #define ADD(a, b) _mm256_add_ps(a, b)
 #define MAXIMUM(a, b) _mm256_max_ps(a, b)

@@ -10,7 +10,6 @@
 #define LANES 4
 #define ZERO() vdupq_n_f32(0)
 #define LOAD(p) vld1q_f32(p)
-#define MULTIPLY_ADD(a, b, sum) vfmaq_f32(sum, a, b)
 #define MULTIPLY(a, b) vmulq_f32(a, b)
 #define ADD(a, b) vaddq_f32(a, b)
 #define MAXIMUM(a, b) vmaxq_f32(a, b)

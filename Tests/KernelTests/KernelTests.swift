@@ -9,7 +9,7 @@ enum KernelTests {}
 func onEveryInstructionSet(_ body: (String) throws -> Void) rethrows {
   let before = rk_isa_current()
   defer { _ = rk_isa_select(before) }
-  for isa in [RK_ISA_PORTABLE, RK_ISA_AVX2, RK_ISA_AVX512, RK_ISA_NEON] where rk_isa_select(isa) {
+  for isa in [RK_ISA_PORTABLE, RK_ISA_AVX2, RK_ISA_AVX512, RK_ISA_AMX, RK_ISA_NEON] where rk_isa_select(isa) {
     try body(String(cString: rk_isa_name(isa)))
   }
 }

@@ -1,8 +1,8 @@
 // Convolution with bfloat16 operands and float sums: the twin of conv2d.h for mixed precision.
 //
 // Activations and output gradients are bfloat16 in the layouts of conv2d.h, results are float, weights stay float and
-// are rounded as they are packed. Every instruction set gives the same bits, those of AMX (TDPBF16PS), which counts
-// denormals as zero; where there is AMX, RK_ISA_AVX512 uses it.
+// are rounded as they are packed. Every instruction set gives the same bits, those of AVX-512 BF16 (VDPBF16PS), which
+// counts denormals as zero; AMX alone (TDPBF16PS) adds up in another order.
 #ifndef RESIDUAL_CONV2D_BF16_H
 #define RESIDUAL_CONV2D_BF16_H
 

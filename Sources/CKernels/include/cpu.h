@@ -5,10 +5,11 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-typedef enum { RK_ISA_PORTABLE = 0, RK_ISA_AVX2 = 1, RK_ISA_AVX512 = 2, RK_ISA_NEON = 3 } rk_isa;
+/// AMX is AVX-512 for everything but products of bfloat16, which it adds up in another order than all others.
+typedef enum { RK_ISA_PORTABLE = 0, RK_ISA_AVX2 = 1, RK_ISA_AVX512 = 2, RK_ISA_AMX = 3, RK_ISA_NEON = 4 } rk_isa;
 
 /// The instruction set in use: the best the processor has, or what the environment variable RESIDUAL_CPU
-/// (portable, avx2, avx512, neon) names when the program starts.
+/// (portable, avx2, avx512, amx, neon) names when the program starts.
 rk_isa rk_isa_current(void);
 
 /// Whether this processor (and this build) can run `isa`.
@@ -18,7 +19,7 @@ bool rk_isa_supported(rk_isa isa);
 /// not to be called while kernels run.
 bool rk_isa_select(rk_isa isa);
 
-/// "portable", "avx2", "avx512" or "neon".
+/// "portable", "avx2", "avx512", "amx" or "neon".
 const char *rk_isa_name(rk_isa isa);
 
 /// Sets whether denormal numbers count as zero on the calling thread; returns the state for rk_denormals_restore.
