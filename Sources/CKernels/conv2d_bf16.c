@@ -19,12 +19,25 @@ bool rk_conv2d_bf16_supported(const rk_conv2d *shape) {
   return shape->in_channels % 2 == 0 && shape->out_channels % 2 == 0;
 }
 
+// On its way to the cache: what is rounded AHEAD columns after `column` of the pieces from `piece` on. After the last
+// column that is the first one of the pieces `next` floats on.
+static void fetch_piece(const float *piece, size_t stride, size_t column, size_t columns, size_t count, size_t next) {
+  enum { AHEAD = 6, LINE = 64 / sizeof(float) };
+  size_t ahead = column + AHEAD;
+  const float *wanted = ahead < columns ? piece + ahead * stride : piece + next + (ahead - columns) * stride;
+  for (size_t k = 0; k < count; k += LINE) __builtin_prefetch(wanted + k);
+}
+
 // Columns are rows of the weight: rounds pieces of them and transposes pairs.
 static void pack_forward(const float *weight, size_t stride, size_t columns, size_t pairs, float *out) {
   _Alignas(64) uint16_t rounded[RK_PANEL][2 * PAIRS_AT_ONCE];
   for (size_t first = 0; first < pairs; first += PAIRS_AT_ONCE) {
     size_t count = minimum(pairs - first, PAIRS_AT_ONCE);
-    for (size_t c = 0; c < columns; c++) rk_float_to_bfloat16(weight + c * stride + 2 * first, 2 * count, rounded[c]);
+    size_t next = first + count < pairs ? 2 * count : columns * stride;
+    for (size_t c = 0; c < columns; c++) {
+      fetch_piece(weight + 2 * first, stride, c, columns, 2 * count, next);
+      rk_float_to_bfloat16(weight + c * stride + 2 * first, 2 * count, rounded[c]);
+    }
     rk_microkernels_current()->transpose((const float *)rounded, PAIRS_AT_ONCE, columns, count, out + first * RK_PANEL);
   }
 }

@@ -21,8 +21,9 @@ enum {
   LINE = 64 / sizeof(float),
   PAGE = 4096 / sizeof(float),
   PADDING_FLOATS = MOST_SIDE * (PAGE + LINE) + MOST_PRODUCTS * LINE,
-  // Kernels that are transformed at a time on the way to a panel.
+  // Kernels that are transformed at a time on the way to a panel, and how many kernels ahead they are fetched.
   PACKED_DEPTH = 32,
+  AHEAD = 4,
   TASK_WORK = 1 << 20,
   ENOUGH_TASKS = 16,
 };
@@ -106,6 +107,14 @@ static void find_taps(const rk_product *p, const float *weight, size_t at, const
   }
 }
 
+// The taps that find_taps will find at `at`, on their way to the cache: they come from nine places.
+static void fetch_taps(const rk_product *p, const float *weight, size_t at, size_t count) {
+  for (size_t t = 0; t < RK_WINOGRAD_TAPS; t++) {
+    const float *taps = weight + t * p->columns * p->depth + at;
+    for (size_t i = 0; i < count; i += LINE) __builtin_prefetch(taps + i);
+  }
+}
+
 static void pack_piece(const rk_product *p, const float *weight, size_t panel, size_t channel, float *packed) {
   const rk_winograd_transforms *w = transforms_of(&p->height, &p->width);
   size_t products = w->products, column = panel * RK_PANEL, columns = minimum(p->columns - column, RK_PANEL);
@@ -114,6 +123,7 @@ static void pack_piece(const rk_product *p, const float *weight, size_t panel, s
   const float *taps[RK_WINOGRAD_TAPS];
   if (p->height.gradient) {
     for (size_t k = 0; k < depth; k++, out += RK_PANEL) {
+      fetch_taps(p, weight, (channel + k + AHEAD) * p->columns + column, columns);
       find_taps(p, weight, (channel + k) * p->columns + column, taps);
       w->transform_taps(taps, columns, out, stride);
       for (size_t q = 0; q < products && columns < RK_PANEL; q++) {
@@ -124,6 +134,7 @@ static void pack_piece(const rk_product *p, const float *weight, size_t panel, s
   }
   float transformed[MOST_PRODUCTS][RK_PANEL][PACKED_DEPTH];
   for (size_t c = 0; c < columns; c++) {
+    fetch_taps(p, weight, (column + c + AHEAD) * p->depth + channel, depth);
     find_taps(p, weight, (column + c) * p->depth + channel, taps);
     w->transform_taps(taps, depth, transformed[0][c], RK_PANEL * PACKED_DEPTH);
   }

@@ -14,7 +14,10 @@ INLINE __m512 load_lanes(const float *x, size_t first, size_t columns) {
 }
 
 TARGET static void copy(const float *x, size_t stride, size_t columns, size_t depth, float *out) {
+  enum { AHEAD = 16 };
   for (size_t k = 0; k < depth; k++, x += stride, out += RK_PANEL) {
+    __builtin_prefetch(x + AHEAD * stride);
+    __builtin_prefetch(x + AHEAD * stride + LANES);
     _mm512_storeu_ps(out, load_lanes(x, 0, columns));
     _mm512_storeu_ps(out + LANES, load_lanes(x, LANES, columns));
   }

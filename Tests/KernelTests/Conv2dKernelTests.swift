@@ -252,6 +252,9 @@ extension KernelTests {
         convolution(batch: 70, 4, 19, channels: (2, 5), kernel: (3, 3), padding: (1, 1)),
         convolution(batch: 4, 5, 6, channels: (1, 7), kernel: (1, 1), stride: (2, 2)),
         convolution(batch: 1, 3, 200, channels: (4, 9), kernel: (5, 4), stride: (1, 3), padding: (2, 6)),
+        // The weight gradient from a packed panel of the input: rows a power of two apart, runs of a tap, several blocks.
+        convolution(batch: 70, 3, 3, channels: (1024, 30), kernel: (1, 1), stride: (2, 2)),
+        convolution(batch: 3, 7, 7, channels: (128, 132), kernel: (3, 3), stride: (2, 2), padding: (1, 1)),
       ]
 
     @Test(arguments: shapes.indices) func agreesWithTheDefinition(_ index: Int) {
