@@ -75,8 +75,8 @@ static void fill_planes(const task *t, const piece *piece, const planes *planes)
   for (size_t i = 0; i < height->taps; i++) {
     size_t line = (size_t)height->source + piece->line - i;
     size_t row = (line * p->width.source + (size_t)width->source + piece->position) * p->batch - reach;
-    rk_transpose(t->source + row * p->depth + planes->channel, planes->length, p->depth, 0, planes->channels,
-                 planes->floats + i * planes->channels * planes->length);
+    rk_transpose(t->source + row * p->depth + planes->channel, p->depth, planes->length, planes->channels,
+                 planes->floats + i * planes->channels * planes->length, planes->length);
   }
 }
 
@@ -124,7 +124,7 @@ static void multiply(const task *t, const piece *piece, const planes *planes, si
 // Writes the sums of neighbouring rows, channel beside channel. `spare` has room for them.
 static void store_rows(const task *t, const float *sums, size_t stride, size_t count, float *spare, float *out) {
   size_t channels = t->product->columns;
-  rk_transpose(sums, channels, stride, 0, count, t->accumulate ? spare : out);
+  rk_transpose(sums, stride, channels, count, t->accumulate ? spare : out, channels);
   if (t->accumulate) rk_add(out, spare, count * channels, out);
 }
 

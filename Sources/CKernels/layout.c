@@ -5,7 +5,7 @@
 #include "arithmetic.h"
 #include "dispatch.h"
 
-/// Columns of the result that are written before the next rows: their sources stay in the first-level cache.
+/// Rows that are transposed before the next ones: they stay in the first-level cache.
 enum { tile = 256, side = 8 };
 
 typedef float vector __attribute__((vector_size(side * sizeof(float))));
@@ -32,44 +32,47 @@ RK_LOOP void transpose_square(const float *x, size_t x_stride, float *out, size_
 }
 
 /// Two to four long rows: the compiler knows how to take them apart and put them together.
-RK_LOOP void split(const float *x, size_t a, const size_t b, float *out) {
-  for (size_t column = 0; column < a; column++) {
-    for (size_t row = 0; row < b; row++) out[row * a + column] = x[column * b + row];
+RK_LOOP void split(const float *x, size_t rows, const size_t columns, float *out, size_t out_stride) {
+  for (size_t r = 0; r < rows; r++) {
+    for (size_t c = 0; c < columns; c++) out[c * out_stride + r] = x[r * columns + c];
   }
 }
 
-RK_LOOP void join(const float *x, const size_t a, size_t b, size_t row_begin, size_t row_end, float *out) {
-  for (size_t row = row_begin; row < row_end; row++) {
-    for (size_t column = 0; column < a; column++) out[row * a + column] = x[column * b + row];
+RK_LOOP void join(const float *x, size_t x_stride, const size_t rows, size_t columns, float *out) {
+  for (size_t c = 0; c < columns; c++) {
+    for (size_t r = 0; r < rows; r++) out[c * rows + r] = x[r * x_stride + c];
   }
 }
 
-RK_LOOP void transpose(const float *x, size_t a, size_t b, size_t row_begin, size_t row_end, float *out) {
-  if (b == 1) return (void)memcpy(out, x, (row_end - row_begin) * a * sizeof *out);
-  if (row_begin == 0 && row_end == b) {
-    if (b == 2) return split(x, a, 2, out);
-    if (b == 3) return split(x, a, 3, out);
-    if (b == 4) return split(x, a, 4, out);
+RK_LOOP void transpose(const float *x, size_t x_stride, size_t rows, size_t columns, float *out, size_t out_stride) {
+  if (columns == 1 && x_stride == 1) return (void)memcpy(out, x, rows * sizeof *out);
+  if (x_stride == columns) {
+    if (columns == 2) return split(x, rows, 2, out, out_stride);
+    if (columns == 3) return split(x, rows, 3, out, out_stride);
+    if (columns == 4) return split(x, rows, 4, out, out_stride);
   }
-  if (a == 2) return join(x, 2, b, row_begin, row_end, out);
-  if (a == 3) return join(x, 3, b, row_begin, row_end, out);
-  if (a == 4) return join(x, 4, b, row_begin, row_end, out);
-  for (size_t begin = 0; begin < a; begin += tile) {
-    size_t end = minimum(a, begin + tile);
-    size_t row = row_begin;
-    for (; row + side <= row_end; row += side) {
-      size_t column = begin;
-      for (; column + side <= end; column += side) transpose_square(x + column * b + row, b, out + row * a + column, a);
-      for (; column < end; column++) {
-        for (size_t k = 0; k < side; k++) out[(row + k) * a + column] = x[column * b + row + k];
+  if (out_stride == rows) {
+    if (rows == 2) return join(x, x_stride, 2, columns, out);
+    if (rows == 3) return join(x, x_stride, 3, columns, out);
+    if (rows == 4) return join(x, x_stride, 4, columns, out);
+  }
+  for (size_t begin = 0; begin < rows; begin += tile) {
+    size_t end = minimum(rows, begin + tile), c = 0;
+    for (; c + side <= columns; c += side) {
+      size_t r = begin;
+      for (; r + side <= end; r += side) {
+        transpose_square(x + r * x_stride + c, x_stride, out + c * out_stride + r, out_stride);
+      }
+      for (; r < end; r++) {
+        for (size_t k = c; k < c + side; k++) out[k * out_stride + r] = x[r * x_stride + k];
       }
     }
-    for (; row < row_end; row++) {
-      for (size_t column = begin; column < end; column++) out[row * a + column] = x[column * b + row];
+    for (; c < columns; c++) {
+      for (size_t r = begin; r < end; r++) out[c * out_stride + r] = x[r * x_stride + c];
     }
   }
 }
 
 RK_DISPATCH(void, rk_transpose, transpose,
-            (const float *x, size_t a, size_t b, size_t row_begin, size_t row_end, float *out),
-            (x, a, b, row_begin, row_end, out))
+            (const float *x, size_t x_stride, size_t rows, size_t columns, float *out, size_t out_stride),
+            (x, x_stride, rows, columns, out, out_stride))

@@ -4,9 +4,9 @@
 
 #include <stddef.h>
 
-/// [a, b] row-major to [b, a] row-major: writes rows [row_begin, row_end) of the result.
+/// out[c * out_stride + r] = x[r * x_stride + c] for r < rows and c < columns.
 /// NCHW to HWNC is the transpose of [N*C, H*W]; HWNC to NCHW is the transpose of [H*W, N*C]. The same holds for weights,
 /// O and I in place of N and C.
-void rk_transpose(const float *x, size_t a, size_t b, size_t row_begin, size_t row_end, float *out);
+void rk_transpose(const float *x, size_t x_stride, size_t rows, size_t columns, float *out, size_t out_stride);
 
 #endif

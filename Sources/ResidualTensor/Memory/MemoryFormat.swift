@@ -39,9 +39,17 @@ public enum MemoryFormat {
   private static func transpose(
     _ source: UnsafePointer<Float>, rows: Int, columns: Int, into destination: UnsafeMutablePointer<Float>
   ) {
-    let grain = max(1, elementwiseGrain / rows)
-    Threads.run(over: columns, grain: grain) {
-      rk_transpose(source, rows, columns, $0.lowerBound, $0.upperBound, destination)
+    // Pieces of the longer side: a kernel of 3x3 has nine positions for a thousand rows.
+    if rows > columns {
+      Threads.run(over: rows, grain: max(1, elementwiseGrain / columns)) {
+        rk_transpose(
+          source + $0.lowerBound * columns, columns, $0.count, columns, destination + $0.lowerBound, rows)
+      }
+    } else {
+      Threads.run(over: columns, grain: max(1, elementwiseGrain / rows)) {
+        rk_transpose(
+          source + $0.lowerBound, columns, rows, $0.count, destination + $0.lowerBound * rows, rows)
+      }
     }
   }
 }
