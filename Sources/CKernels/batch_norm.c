@@ -18,24 +18,40 @@ RK_LOOP float pairwise_sum(const float values[group]) {
 }
 
 /// Adds rows `stride` floats apart to the totals of `width` columns.
-RK_LOOP void add_to_totals(const float *x, size_t rows, size_t stride, size_t width, double *total) {
+RK_LOOP void add_to_totals(const float *x, size_t rows, size_t stride, const size_t width, double *total) {
   for (size_t row = 0; row < rows; row++, x += stride) {
     for (size_t c = 0; c < width; c++) total[c] += x[c];
   }
 }
 
+/// Floats of a long row, whose totals registers hold.
+enum { long_row = 32 };
+
+/// Rows of few channels are added side by side, as long rows; then these are folded to the channels.
+RK_LOOP void few_columns_sum(const float *x, size_t rows, size_t channels, float *sum) {
+  size_t folds = long_row / channels, width = folds * channels, long_rows = rows / folds;
+  double total[long_row] = {0};
+  if (width == long_row) {
+    add_to_totals(x, long_rows, long_row, long_row, total);
+  } else {
+    add_to_totals(x, long_rows, width, width, total);
+  }
+  for (size_t kept = folds, left; kept > 1;) {
+    left = kept / 2;
+    kept -= left;
+    for (size_t c = 0; c < left * channels; c++) total[c] += total[kept * channels + c];
+  }
+  add_to_totals(x + long_rows * width, rows - long_rows * folds, channels, channels, total);
+  for (size_t c = 0; c < channels; c++) sum[c] = (float)total[c];
+}
+
 /// Sums in double of a tile of channels at a time: a bias has few gradients, and they cancel.
 RK_LOOP void column_sum(const float *x, size_t rows, size_t channels, float *sum) {
-  // Rows of few channels are added side by side, as one long row.
-  enum { long_row = 32 };
-  size_t folds = channels < long_row ? long_row / channels : 1;
+  if (channels <= long_row / 2) return few_columns_sum(x, rows, channels, sum);
   for (size_t begin = 0; begin < channels; begin += tile) {
-    size_t width = minimum(tile, channels - begin), long_rows = rows / folds;
-    double total[tile];
-    for (size_t c = 0; c < width * folds; c++) total[c] = 0;
-    add_to_totals(x + begin, long_rows, channels * folds, width * folds, total);
-    for (size_t c = width; c < width * folds; c++) total[c % width] += total[c];
-    add_to_totals(x + begin + long_rows * folds * channels, rows - long_rows * folds, channels, width, total);
+    size_t width = minimum(tile, channels - begin);
+    double total[tile] = {0};
+    add_to_totals(x + begin, rows, channels, width, total);
     for (size_t c = 0; c < width; c++) sum[begin + c] = (float)total[c];
   }
 }

@@ -13,9 +13,10 @@ import Synchronization
 /// bytes it could not write: the save has failed. A temporary that a killed process left behind is removed by the next
 /// save of the same target: its owner's lock on it is gone.
 ///
-/// **What it costs.** The disk holds both files for a while. The new file has the mode of the one it replaces, else the
-/// umask's, but the writing process's owner; other hard links keep the old file. A symbolic link stays, and the
-/// file it names is replaced. A target without any write permission is taken as protected and refused.
+/// **What it costs.** The disk holds both files until a moment after the save, see ``ReplacedFile``. The new file has
+/// the mode of the one it replaces, else the umask's, but the writing process's owner; other hard links keep the old
+/// file. A symbolic link stays, and the file it names is replaced. A target without any write permission is taken as
+/// protected and refused.
 ///
 /// **How it is tested.** `AtomicFileTests` has every system call of a save fail, with ENOSPC and with EIO.
 /// `DurabilityTests` kills the program in the middle of 300 saves and has it write to disks that are full or read-only.
@@ -38,6 +39,8 @@ public enum AtomicFile {
   ) throws(StateError) {
     let target = try Target(path)
     target.sweepStaleTemporaries(calls)
+    let replaced = ReplacedFile(target.path)
+    defer { replaced.release() }
     let (file, keeper) = try target.makeTemporary(calls)
     // The lock lives as long as any copy of the descriptor: it must outlast the closing until the renaming is done.
     defer { _ = calls.close(keeper) }

@@ -1,18 +1,21 @@
-import Foundation
+import ResidualTensor
 
-/// One block of memory on large pages, filled by several threads that each have a part of it to themselves.
+/// One block of memory, filled by several threads that each have a part of it to themselves.
+///
+/// It comes from the tensors' pool, on large pages, and goes back there: whoever reads several files waits for the
+/// system to clear memory only once.
 struct TensorBlock: @unchecked Sendable {
   let bytes: UnsafeMutableRawBufferPointer
+  private let owner: Storage
 
   init(byteCount: Int) {
-    let hugePage = 2 << 20
-    bytes = .allocate(byteCount: byteCount, alignment: byteCount >= hugePage ? hugePage : 64)
-    // Advice: where the system does not take it, small pages serve as well.
-    if byteCount >= hugePage { madvise(bytes.baseAddress, byteCount, Int32(MADV_HUGEPAGE)) }
+    let floatSize = MemoryLayout<Float>.stride
+    owner = Storage(uninitialized: (byteCount + floatSize - 1) / floatSize)
+    bytes = UnsafeMutableRawBufferPointer(start: owner.pointer, count: byteCount)
   }
 
-  /// Hands the memory over to a storage that frees it.
+  /// The bytes as a storage that keeps the block.
   func storage() -> TensorStorage {
-    TensorStorage(UnsafeRawBufferPointer(bytes)) { bytes.deallocate() }
+    TensorStorage(UnsafeRawBufferPointer(bytes)) { withExtendedLifetime(self) {} }
   }
 }

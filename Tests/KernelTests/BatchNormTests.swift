@@ -210,7 +210,9 @@ extension KernelTests {
     }
 
     @Test func columnSum() {
-      for (rows, channels) in shapes + [(0, 5)] {
+      // Rows of few channels are added side by side: of a power of two, of others, with rows left over.
+      let fewChannels = [(0, 5), (504, 2), (77, 3), (1, 1), (65, 1), (19, 10), (50, 16), (33, 17)]
+      for (rows, channels) in shapes + fewChannels {
         let x = randomFloats(rows * channels, seed: 33)
         let wanted = (0..<channels).map { c in (0..<rows).reduce(0.0) { $0 + Double(x[$1 * channels + c]) } }
         onEveryInstructionSet { isa in

@@ -20,6 +20,29 @@ import Testing
     #expect(try folder.names == ["a"])
   }
 
+  #if os(Linux)
+    @Test func theSpaceOfReplacedFilesIsGivenBack() throws {
+      func heldFiles() throws -> Int {
+        let descriptors = try FileManager.default.contentsOfDirectory(atPath: "/proc/self/fd")
+        let targets = descriptors.compactMap {
+          try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/fd/\($0)")
+        }
+        return targets.count { $0.hasPrefix(folder.file("a")) }
+      }
+      for byte in 0..<UInt8(20) {
+        try AtomicFile.write([byte], to: folder.file("a"))
+        #expect(try heldFiles() <= 1)
+      }
+      var calls = FileCalls.system
+      calls.rename = { _, _ in -1 }
+      #expect(throws: StateError.self) {
+        try AtomicFile.write(to: folder.file("a"), calls: calls) { file throws(StateError) in try file.resize(to: 1) }
+      }
+      _ = ReplacedFile(folder.file("none"))  // waits for those before it
+      #expect(try heldFiles() == 0)
+    }
+  #endif
+
   @Test func aNewFileHasTheUmasksModeAndAReplacedOneKeepsIts() throws {
     let plain = try #require(
       FileManager.default.createFile(atPath: folder.file("plain"), contents: nil) ? "plain" : nil)
