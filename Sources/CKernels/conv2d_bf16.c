@@ -97,8 +97,8 @@ void rk_conv2d_bf16_pack(const rk_conv2d *shape, rk_pack pack, const float *weig
 static void run(const rk_product *product, const uint16_t *source, const uint16_t *packed, const rk_epilogue *epilogue,
                 bool accumulate, float *result, size_t task) {
   uint64_t state = rk_denormals_flush(true);
-  rk_product_run(product, rk_bf16_microkernels_current()->by_rows, (const float *)source, (const float *)packed, epilogue,
-                 accumulate, result, task);
+  rk_product_run(product, rk_bf16_microkernels_current()->by_rows, (const float *)source, (const float *)packed,
+                 epilogue, accumulate, result, task);
   rk_bf16_end();
   rk_denormals_restore(state);
 }
@@ -106,8 +106,8 @@ static void run(const rk_product *product, const uint16_t *source, const uint16_
 static void run_direct(const rk_product *product, const uint16_t *source, const float *weight,
                        const rk_epilogue *epilogue, bool accumulate, float *result, size_t task) {
   uint64_t state = rk_denormals_flush(true);
-  rk_product_run_direct(product, rk_bf16_microkernels_current()->by_rows, (const float *)source, weight, epilogue, accumulate, result,
-                        task);
+  rk_product_run_direct(product, rk_bf16_microkernels_current()->by_rows, (const float *)source, weight, epilogue,
+                        accumulate, result, task);
   rk_bf16_end();
   rk_denormals_restore(state);
 }

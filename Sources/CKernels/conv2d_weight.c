@@ -23,14 +23,14 @@ static size_t tap_count(const rk_conv2d *s) { return s->kernel_height * s->kerne
 // Units are taps and, of each, the panels of input channels.
 static size_t panel_count(const rk_conv2d *s) { return divide_up(s->in_channels, RK_TILE_COLUMNS); }
 
-// Rows of that many floats fall into one set of the first cache and few of the second.
-static bool rows_collide(size_t channels) { return channels % 1024 == 0; }
+// Rows a multiple of 4 KiB apart fall into one set of the first cache and few of the second.
+static bool rows_collide(size_t channels) { return channels * sizeof(float) % 4096 == 0; }
 
-// Whether a panel of the input is copied before it is multiplied: its columns are no whole pieces, or its rows lie so
-// that they drive each other from the cache, or apart (the runs of a tap), and many tiles read them.
-static bool packs_input(const rk_conv2d *s) {
+// Whether `columns` of the input are copied before they are multiplied: they are no whole pieces, or rows lie so that they
+// drive each other from the cache, or apart (the runs of a tap), and many tiles read them.
+static bool packs_input(const rk_conv2d *s, size_t columns) {
   enum { MANY = 128 };
-  if (s->in_channels % RK_WHOLE_COLUMNS != 0) return true;
+  if (columns % RK_WHOLE_COLUMNS != 0) return true;
   if (rows_collide(s->in_channels)) return !rows_collide(s->out_channels);
   return tap_count(s) > 1 && s->in_channels >= MANY && s->out_channels >= MANY;
 }
@@ -133,7 +133,7 @@ static void multiply_tap(task *t, size_t tap, size_t channel) {
   if (t->stretch_count == 0) return;
   const float *b = t->input + channel;
   size_t b_stride = s->in_channels, b_panel = RK_PANEL;
-  if (packs_input(s)) {
+  if (packs_input(s, columns)) {
     pack_stretches(t, channel, columns);
     b = t->packed;
     b_stride = RK_PANEL;

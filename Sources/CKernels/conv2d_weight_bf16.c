@@ -31,7 +31,8 @@ typedef struct {
 } partition;
 
 static partition partition_of(const rk_conv2d *s, const rk_bf16_microkernels *kernels) {
-  partition part = {.unit_columns = kernels->tile_panels * RK_PANEL, .tiles = divide_up(s->out_channels, kernels->tile_rows)};
+  partition part = {.unit_columns = kernels->tile_panels * RK_PANEL};
+  part.tiles = divide_up(s->out_channels, kernels->tile_rows);
   part.units_per_tap = divide_up(s->in_channels, part.unit_columns);
   part.units = part.units_per_tap * s->kernel_height * s->kernel_width;
   size_t work = rk_output_rows(s) * part.units * part.unit_columns * s->out_channels;

@@ -5,10 +5,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "microkernel_bf16.h"
-
 #if defined(__x86_64__)
+#include <cpuid.h>
 #include <immintrin.h>
+#if defined(__linux__)
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
 #endif
 
 static const char *const isa_names[] = {
@@ -22,6 +25,19 @@ static const char *const isa_names[] = {
 // Written before main (and by rk_isa_select), read by every kernel.
 static rk_isa current_isa = RK_ISA_PORTABLE;
 
+// Whether there is AMX with bfloat16: Linux gives the tile registers (state component 18) to a process that asks.
+#if defined(__x86_64__) && defined(__linux__)
+static bool has_tiles(void) {
+  enum { ARCH_REQ_XCOMP_PERM = 0x1023, XFEATURE_XTILEDATA = 18 };
+  unsigned a, b, c, d;
+  if (!__get_cpuid_count(7, 0, &a, &b, &c, &d)) return false;
+  bool has_bf16 = d >> 22 & 1, has_amx = d >> 24 & 1;
+  return has_bf16 && has_amx && syscall(SYS_arch_prctl, ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA) == 0;
+}
+#elif defined(__x86_64__)
+static bool has_tiles(void) { return false; }
+#endif
+
 // __builtin_cpu_supports also asks the operating system (XGETBV) whether it saves the wide registers.
 bool rk_isa_supported(rk_isa isa) {
   switch (isa) {
@@ -34,7 +50,7 @@ bool rk_isa_supported(rk_isa isa) {
     return rk_isa_supported(RK_ISA_AVX2) && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
            __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
   case RK_ISA_AMX:
-    return rk_isa_supported(RK_ISA_AVX512) && rk_amx_available();
+    return rk_isa_supported(RK_ISA_AVX512) && has_tiles();
 #endif
 #if defined(__aarch64__)
   case RK_ISA_NEON:

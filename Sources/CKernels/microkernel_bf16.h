@@ -32,8 +32,6 @@ extern const rk_bf16_microkernels rk_bf16_microkernels_portable;
 extern const rk_bf16_microkernels rk_bf16_microkernels_avx2, rk_bf16_microkernels_avx512, rk_bf16_microkernels_amx;
 /// Gives the tile registers back.
 void rk_amx_end(void);
-/// Whether processor and operating system have AMX with bfloat16; the first call asks for the permission to use it.
-bool rk_amx_available(void);
 #elif defined(__aarch64__)
 extern const rk_bf16_microkernels rk_bf16_microkernels_neon;
 #endif

@@ -2,39 +2,10 @@
 //
 // TDPBF16PS adds up the first and the second products of every 16 pairs apart, from zero, and then adds both to the sum.
 #if defined(__x86_64__)
-#include <cpuid.h>
 #include <immintrin.h>
-#include <stdatomic.h>
 #include <stdint.h>
 
 #include "microkernel_bf16.h"
-
-#if defined(__linux__)
-#include <sys/syscall.h>
-#include <unistd.h>
-
-// Linux gives the tile registers (state component 18) to a process that asks.
-static bool ask_for_tiles(void) {
-  enum { ARCH_REQ_XCOMP_PERM = 0x1023, XFEATURE_XTILEDATA = 18 };
-  unsigned a, b, c, d;
-  if (!__get_cpuid_count(7, 0, &a, &b, &c, &d)) return false;
-  bool has_bf16 = d >> 22 & 1, has_tiles = d >> 24 & 1;
-  return has_bf16 && has_tiles && syscall(SYS_arch_prctl, ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA) == 0;
-}
-#else
-static bool ask_for_tiles(void) { return false; }
-#endif
-
-bool rk_amx_available(void) {
-  enum { UNKNOWN, NO, YES };
-  static _Atomic int known = UNKNOWN;
-  int answer = atomic_load_explicit(&known, memory_order_relaxed);
-  if (answer == UNKNOWN) {
-    answer = ask_for_tiles() ? YES : NO;
-    atomic_store_explicit(&known, answer, memory_order_relaxed);
-  }
-  return answer == YES;
-}
 
 #define TARGET __attribute__((target("prfchw,amx-tile,amx-bf16,avx512f,avx512bw,avx512dq,avx512vl")))
 
