@@ -18,20 +18,20 @@ RK_LOOP float pairwise_sum(const float values[group]) {
 }
 
 /// Adds rows `stride` floats apart to the totals of `width` columns.
-RK_LOOP void add_to_totals(const float *x, size_t rows, size_t stride, const size_t width, double *total) {
+RK_LOOP void add_to_totals(const float *x, size_t rows, size_t stride, size_t width, double *total) {
   for (size_t row = 0; row < rows; row++, x += stride) {
     for (size_t c = 0; c < width; c++) total[c] += x[c];
   }
 }
 
-/// Floats of a long row, whose totals registers hold.
+/// Floats of a long row.
 enum { long_row = 32 };
 
 /// Rows of few channels are added side by side, as long rows; then these are folded to the channels.
 RK_LOOP void few_columns_sum(const float *x, size_t rows, size_t channels, float *sum) {
   size_t folds = long_row / channels, width = folds * channels, long_rows = rows / folds;
   double total[long_row] = {0};
-  if (width == long_row) {
+  if (width == long_row) {  // a constant: registers hold the totals
     add_to_totals(x, long_rows, long_row, long_row, total);
   } else {
     add_to_totals(x, long_rows, width, width, total);

@@ -2,6 +2,7 @@
 
 #include "bfloat16_rounding.h"
 #include "dispatch.h"
+#include "fetch.h"
 
 RK_LOOP void to_bfloat16(const float *x, size_t count, uint16_t *out) {
   RK_INDEPENDENT
@@ -9,12 +10,10 @@ RK_LOOP void to_bfloat16(const float *x, size_t count, uint16_t *out) {
 }
 
 RK_LOOP void row_pairs(const float *x, size_t stride, size_t columns, size_t pairs, uint32_t *out, size_t out_stride) {
-  enum { AHEAD = 16, LINE = 64 / sizeof(float) };
+  enum { AHEAD = 16 };
   for (size_t k = 0; k < pairs; k++, x += 2 * stride, out += out_stride) {
-    for (size_t c = 0; c < columns; c += LINE) {
-      __builtin_prefetch(x + AHEAD * stride + c);
-      __builtin_prefetch(x + (AHEAD + 1) * stride + c);
-    }
+    rk_fetch(x + AHEAD * stride, columns);
+    rk_fetch(x + (AHEAD + 1) * stride, columns);
     RK_INDEPENDENT
     for (size_t c = 0; c < columns; c++) {
       out[c] = rk_rounded_bfloat16(x[c]) | (uint32_t)rk_rounded_bfloat16(x[stride + c]) << 16;

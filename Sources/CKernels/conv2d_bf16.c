@@ -11,6 +11,7 @@
 #include "conv2d_choices.h"
 #include "conv2d_product.h"
 #include "cpu.h"
+#include "fetch.h"
 #include "microkernel_bf16.h"
 
 enum { PAIRS_AT_ONCE = 128, TASK_PAIRS = 64 * 1024 };
@@ -22,10 +23,9 @@ bool rk_conv2d_bf16_supported(const rk_conv2d *shape) {
 // On its way to the cache: what is rounded AHEAD columns after `column` of the pieces from `piece` on. After the last
 // column that is the first one of the pieces `next` floats on.
 static void fetch_piece(const float *piece, size_t stride, size_t column, size_t columns, size_t count, size_t next) {
-  enum { AHEAD = 6, LINE = 64 / sizeof(float) };
+  enum { AHEAD = 6 };
   size_t ahead = column + AHEAD;
-  const float *wanted = ahead < columns ? piece + ahead * stride : piece + next + (ahead - columns) * stride;
-  for (size_t k = 0; k < count; k += LINE) __builtin_prefetch(wanted + k);
+  rk_fetch(piece + (ahead < columns ? ahead * stride : next + (ahead - columns) * stride), count);
 }
 
 // Columns are rows of the weight: rounds pieces of them and transposes pairs.
@@ -69,28 +69,23 @@ static rk_product product_of_pairs(const rk_conv2d *shape, bool gradient) {
   return product;
 }
 
-static size_t tap_count(const rk_product *p) { return p->height.kernel * p->width.kernel; }
-// Pairs of a packed matrix, padding included.
-static size_t padded_depth(const rk_product *p) { return divide_up(p->depth, p->depth_multiple) * p->depth_multiple; }
-static size_t matrix_count(const rk_product *p) { return divide_up(p->columns, RK_PANEL) * tap_count(p); }
-
 size_t rk_conv2d_bf16_packed_count(const rk_conv2d *shape, rk_pack pack) {
   rk_product p = product_of_pairs(shape, pack == RK_PACK_BACKWARD_INPUT);
-  return matrix_count(&p) * padded_depth(&p) * RK_PANEL * 2;
+  return rk_packed_matrices(&p) * rk_packed_depth(&p) * RK_PANEL * 2;
 }
 
 size_t rk_conv2d_bf16_pack_tasks(const rk_conv2d *shape, rk_pack pack) {
   rk_product p = product_of_pairs(shape, pack == RK_PACK_BACKWARD_INPUT);
-  size_t tasks = matrix_count(&p) * padded_depth(&p) * RK_PANEL / TASK_PAIRS;
-  return tasks < 1 ? 1 : minimum(tasks, matrix_count(&p));
+  size_t tasks = rk_packed_matrices(&p) * rk_packed_depth(&p) * RK_PANEL / TASK_PAIRS;
+  return tasks < 1 ? 1 : minimum(tasks, rk_packed_matrices(&p));
 }
 
 void rk_conv2d_bf16_pack(const rk_conv2d *shape, rk_pack pack, const float *weight, uint16_t *packed, size_t task) {
   rk_product p = product_of_pairs(shape, pack == RK_PACK_BACKWARD_INPUT);
-  size_t matrices = matrix_count(&p), tasks = rk_conv2d_bf16_pack_tasks(shape, pack);
+  size_t matrices = rk_packed_matrices(&p), tasks = rk_conv2d_bf16_pack_tasks(shape, pack);
   for (size_t m = matrices * task / tasks; m < matrices * (task + 1) / tasks; m++) {
-    pack_pairs(&p, weight, m / tap_count(&p), m % tap_count(&p), 0, padded_depth(&p),
-               (float *)packed + m * padded_depth(&p) * RK_PANEL);
+    pack_pairs(&p, weight, m / rk_product_taps(&p), m % rk_product_taps(&p), 0, rk_packed_depth(&p),
+               (float *)packed + m * rk_packed_depth(&p) * RK_PANEL);
   }
 }
 

@@ -6,9 +6,6 @@
 
 enum { TASK_FLOATS = 64 * 1024 };
 
-static size_t tap_count(const rk_product *p) { return p->height.kernel * p->width.kernel; }
-static size_t matrix_count(const rk_product *p) { return divide_up(p->columns, RK_PANEL) * tap_count(p); }
-
 void rk_pack_matrix(const rk_product *p, const float *weight, size_t panel, size_t tap, size_t channel, size_t depth,
                     float *out) {
   const rk_microkernels *kernels = rk_microkernels_current();
@@ -29,21 +26,22 @@ int rk_conv2d_arrangement(const rk_conv2d *shape) {
 size_t rk_conv2d_packed_count(const rk_conv2d *shape, rk_pack pack) {
   rk_product p = rk_product_of(shape, pack == RK_PACK_BACKWARD_INPUT);
   if (rk_winograd_pays(shape)) return rk_winograd_packed_count(&p);
-  return matrix_count(&p) * p.depth * RK_PANEL;
+  return rk_packed_matrices(&p) * p.depth * RK_PANEL;
 }
 
 size_t rk_conv2d_pack_tasks(const rk_conv2d *shape, rk_pack pack) {
   rk_product p = rk_product_of(shape, pack == RK_PACK_BACKWARD_INPUT);
   if (rk_winograd_pays(shape)) return rk_winograd_pack_tasks(&p);
-  size_t matrices = matrix_count(&p), tasks = matrices * p.depth * RK_PANEL / TASK_FLOATS;
+  size_t matrices = rk_packed_matrices(&p), tasks = matrices * p.depth * RK_PANEL / TASK_FLOATS;
   return tasks < 1 ? 1 : tasks < matrices ? tasks : matrices;
 }
 
 void rk_conv2d_pack(const rk_conv2d *shape, rk_pack pack, const float *weight, float *packed, size_t task) {
   rk_product p = rk_product_of(shape, pack == RK_PACK_BACKWARD_INPUT);
   if (rk_winograd_pays(shape)) return rk_winograd_pack(&p, weight, packed, task);
-  size_t matrices = matrix_count(&p), tasks = rk_conv2d_pack_tasks(shape, pack);
+  size_t matrices = rk_packed_matrices(&p), tasks = rk_conv2d_pack_tasks(shape, pack);
   for (size_t m = matrices * task / tasks; m < matrices * (task + 1) / tasks; m++) {
-    rk_pack_matrix(&p, weight, m / tap_count(&p), m % tap_count(&p), 0, p.depth, packed + m * p.depth * RK_PANEL);
+    size_t panel = m / rk_product_taps(&p), tap = m % rk_product_taps(&p);
+    rk_pack_matrix(&p, weight, panel, tap, 0, p.depth, packed + m * p.depth * RK_PANEL);
   }
 }

@@ -16,9 +16,6 @@ enum {
   GATHERED_FLOATS = MOST_TILE_ROWS * BLOCK_DEPTH,
 };
 
-// Depth of a packed matrix.
-static size_t padded_depth(const rk_product *p) { return divide_up(p->depth, p->depth_multiple) * p->depth_multiple; }
-
 // A rectangle of the kernel.
 typedef struct {
   size_t top, left, height, width;
@@ -135,7 +132,7 @@ static void fill_block(const task *t, const rk_rectangle *r, size_t tap, size_t 
   b->taps = tap_end - tap;
   b->depth = channel_end - channel;
   b->source_depth = minimum(channel_end, p->depth) - channel;
-  size_t packed_steps = t->weight != NULL ? b->taps * b->depth : t->box.height * t->box.width * padded_depth(p);
+  size_t packed_steps = t->weight != NULL ? b->taps * b->depth : t->box.height * t->box.width * rk_packed_depth(p);
   b->panel_stride = packed_steps * RK_PANEL;
   for (size_t s = 0; s < b->taps; s++) {
     size_t i = (tap + s) / r->width.taps, j = (tap + s) % r->width.taps;
@@ -145,7 +142,7 @@ static void fill_block(const task *t, const rk_rectangle *r, size_t tap, size_t 
     size_t number = (kh - t->box.top) * t->box.width + kw - t->box.left;
     b->stretches[s] = (rk_stretch){
         .a = position * (ptrdiff_t)(p->batch * p->depth) + (ptrdiff_t)channel,
-        .b = (ptrdiff_t)((number * padded_depth(p) + channel) * RK_PANEL),
+        .b = (ptrdiff_t)((number * rk_packed_depth(p) + channel) * RK_PANEL),
         .depth = b->depth,
     };
     if (t->weight != NULL) {
@@ -159,7 +156,7 @@ static void fill_block(const task *t, const rk_rectangle *r, size_t tap, size_t 
 // Tiles [first, end) of the rectangle, block by block of the sum.
 static void multiply_tiles(const task *t, const rk_rectangle *r, size_t first, size_t end) {
   const rk_product *p = t->product;
-  size_t depth = padded_depth(p), steps = depth / p->depth_multiple;
+  size_t depth = rk_packed_depth(p), steps = depth / p->depth_multiple;
   size_t taps_at_once = minimum(maximum(BLOCK_DEPTH / depth, 1), BLOCK_TAPS);
   size_t tap_blocks = maximum(divide_up(r->taps, taps_at_once), 1), depth_blocks = divide_up(depth, BLOCK_DEPTH);
   size_t blocks = tap_blocks * depth_blocks, parts_per_tile = p->tile_rows / p->part_rows;
@@ -236,7 +233,8 @@ static tap_box met_taps(const rk_product *p) {
 }
 
 static rk_partition direct_partition(const rk_product *p, const tap_box *box) {
-  return rk_direct_partition_of(p, maximum(box->height * box->width, 1) * padded_depth(p) * RK_PANEL, SCRATCH_FLOATS);
+  size_t panel_floats = maximum(box->height * box->width, 1) * rk_packed_depth(p) * RK_PANEL;
+  return rk_direct_partition_of(p, panel_floats, SCRATCH_FLOATS);
 }
 
 size_t rk_product_direct_tasks(const rk_product *product) {
@@ -248,9 +246,9 @@ size_t rk_product_direct_tasks(const rk_product *product) {
 static void pack_panels(const task *t, const float *weight, float *out) {
   const rk_product *p = t->product;
   for (size_t panel = t->panel; panel < t->panel_end; panel++) {
-    for (size_t k = 0; k < t->box.height * t->box.width; k++, out += padded_depth(p) * RK_PANEL) {
+    for (size_t k = 0; k < t->box.height * t->box.width; k++, out += rk_packed_depth(p) * RK_PANEL) {
       size_t tap = (t->box.top + k / t->box.width) * p->width.kernel + t->box.left + k % t->box.width;
-      p->pack(p, weight, panel, tap, 0, padded_depth(p), out);
+      p->pack(p, weight, panel, tap, 0, rk_packed_depth(p), out);
     }
   }
 }
@@ -271,7 +269,7 @@ void rk_product_run_direct(const rk_product *product, void (*by_rows)(const rk_t
   t.gathered = scratch + SCRATCH_FLOATS;
   t.first_packed = t.panel;
   t.box = box;
-  if ((t.panel_end - t.panel) * box.height * box.width * padded_depth(product) * RK_PANEL <= SCRATCH_FLOATS) {
+  if ((t.panel_end - t.panel) * box.height * box.width * rk_packed_depth(product) * RK_PANEL <= SCRATCH_FLOATS) {
     pack_panels(&t, weight, scratch);
     return multiply_chunk(&t, &part, number / part.groups);
   }

@@ -4,7 +4,9 @@
 #ifndef RESIDUAL_CONV2D_RECTANGLE_H
 #define RESIDUAL_CONV2D_RECTANGLE_H
 
+#include "arithmetic.h"
 #include "conv2d_windows.h"
+#include "microkernel.h"
 
 typedef struct rk_product rk_product;
 
@@ -25,6 +27,15 @@ struct rk_product {
 };
 
 rk_product rk_product_of(const rk_conv2d *shape, bool gradient);
+
+static inline size_t rk_product_taps(const rk_product *p) { return p->height.kernel * p->width.kernel; }
+/// Packed matrices: one for each panel and tap, of this depth.
+static inline size_t rk_packed_matrices(const rk_product *p) {
+  return divide_up(p->columns, RK_PANEL) * rk_product_taps(p);
+}
+static inline size_t rk_packed_depth(const rk_product *p) {
+  return divide_up(p->depth, p->depth_multiple) * p->depth_multiple;
+}
 
 /// The result positions of one pair of spans. Rows are numbered by height, width, image; `run` consecutive ones (a
 /// divisor of all) lie `stride` source rows apart. Runs too short for a tile are not told apart: the rows are gathered.

@@ -15,7 +15,7 @@
 enum {
   // An odd row at the end of a run is half a pair, so a block may hold as many pairs as rows.
   BLOCK_ROWS = 256,
-  CHUNK = 32,  // pairs that are transposed together
+  CHUNK = RK_PANEL,  // pairs that are transposed together
   MOST_CHANNELS = 256,
   // Rows of A lie this far from a power of two apart, or they would fall into few sets of the cache.
   ROW_PADDING = 16,

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "arithmetic.h"
+#include "fetch.h"
 #include "microkernel.h"
 #include "scratch.h"
 #include "winograd_transforms.h"
@@ -109,10 +110,7 @@ static void find_taps(const rk_product *p, const float *weight, size_t at, const
 
 // The taps that find_taps will find at `at`, on their way to the cache: they come from nine places.
 static void fetch_taps(const rk_product *p, const float *weight, size_t at, size_t count) {
-  for (size_t t = 0; t < RK_WINOGRAD_TAPS; t++) {
-    const float *taps = weight + t * p->columns * p->depth + at;
-    for (size_t i = 0; i < count; i += LINE) __builtin_prefetch(taps + i);
-  }
+  for (size_t t = 0; t < RK_WINOGRAD_TAPS; t++) rk_fetch(weight + t * p->columns * p->depth + at, count);
 }
 
 static void pack_piece(const rk_product *p, const float *weight, size_t panel, size_t channel, float *packed) {

@@ -10,6 +10,7 @@
 //   LONGEST_SUM(tile)          how many steps of a sum stay in registers before they are added to a total
 //   STREAM(p, x)               stores past the caches; p is a multiple of the vector's size
 // and gets the functions by_rows and by_columns.
+#include "arithmetic.h"
 #include "microkernel_store.h"
 
 // For FOR_EACH_PART: up to four and six rows of v vectors.
@@ -117,11 +118,6 @@ INLINE void add_short_stretches(const int rows, const int vectors, const rk_tile
   }
 }
 
-INLINE size_t shortest(size_t a, size_t b, size_t c) {
-  size_t d = a < b ? a : b;
-  return d < c ? d : c;
-}
-
 // Depths are multiples of `at_once`.
 INLINE void add_long_stretches(const int at_once, const int rows, const int vectors, const rk_tile *tile,
                                const float *first_a, const float *const *first_b, const float *next_b,
@@ -137,7 +133,7 @@ INLINE void add_long_stretches(const int at_once, const int rows, const int vect
         find_stretch(rows, s, first_a, tile->a_stride, first_b, a, b);
         depth = s++->depth;
       }
-      steps = shortest(depth, left, RK_LONGEST_SUM);
+      steps = minimum(minimum(depth, left), RK_LONGEST_SUM);
       depth -= steps;
       if (tile->fetches_rows && steps == RK_LONGEST_SUM) fetch_next_rows(rows, a, tile->a_stride);
       for (size_t k = RK_SHORT_SUM; k <= steps && next_b != NULL; k += RK_SHORT_SUM) {
