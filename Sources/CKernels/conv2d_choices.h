@@ -10,12 +10,6 @@ static inline size_t rk_weight_count(const rk_conv2d *s) {
   return s->out_channels * s->kernel_height * s->kernel_width * s->in_channels;
 }
 
-/// Whether the weight gradient goes past the caches: it is large, and written once, from one block of output rows.
-static inline bool rk_streams_gradient(const rk_conv2d *s, bool accumulate, size_t block_rows) {
-  enum { FEWEST_FLOATS = 1 << 16 };
-  return !accumulate && rk_output_rows(s) <= block_rows && rk_weight_count(s) >= FEWEST_FLOATS;
-}
-
 /// Whether tasks that pack the weight for themselves are the faster way to use it once: it is large beside the rows.
 static inline bool rk_direct_pays(const rk_conv2d *s, size_t most_rows, size_t fewest_weights) {
   return rk_output_rows(s) <= most_rows && rk_weight_count(s) >= fewest_weights;

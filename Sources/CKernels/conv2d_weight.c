@@ -2,7 +2,6 @@
 //
 // Output rows are taken in blocks, so that a block of both operands stays in the cache while every tile of the task
 // adds it to its part of the result; partial sums are added up in the order of the blocks.
-#include <stdatomic.h>
 #include <string.h>
 
 #include "arithmetic.h"
@@ -61,7 +60,7 @@ typedef struct {
   float *grad_weight;
   size_t tile_count;
   rk_weight_share share;
-  bool accumulate, streamed;
+  bool accumulate;
   size_t row, row_end;  // the block of output rows
   size_t stretch_count;
   rk_stretch stretches[BLOCK_ROWS];
@@ -88,7 +87,6 @@ static void multiply_tile(const task *t, size_t k, const float *b, size_t b_stri
       .c = c,
       .c_rows = c_rows,
       .accumulate = accumulate,
-      .streamed = t->streamed,
   };
   t->kernels->by_columns(&tile);
 }
@@ -184,7 +182,6 @@ void rk_conv2d_backward_weight(const rk_conv2d *shape, const float *input, const
   t.share = rk_weight_share_of(&part, number);
   t.accumulate = accumulate;
   size_t rows = rk_output_rows(shape), block = block_rows(shape), panels = panel_count(shape);
-  t.streamed = rk_streams_gradient(shape, accumulate, block);
   if (!accumulate) clear_unmet_taps(&t);
   for (t.row = 0; t.row < rows; t.row = t.row_end) {
     t.row_end = minimum(t.row + block, rows);
@@ -192,5 +189,4 @@ void rk_conv2d_backward_weight(const rk_conv2d *shape, const float *input, const
       multiply_tap(&t, unit / panels, unit % panels * RK_TILE_COLUMNS);
     }
   }
-  if (t.streamed) atomic_thread_fence(memory_order_seq_cst);  // streamed results are seen by whoever sees the task done
 }

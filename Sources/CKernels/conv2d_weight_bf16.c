@@ -1,7 +1,6 @@
 // The weight gradient with bfloat16 operands: as in conv2d_weight.c, but the sum runs over pairs of rows, which lie
 // apart in memory. Both operands are packed, block by block, as interleaved rows; where the microkernel can't walk columns
 // of A, the output gradient is transposed, so that a row is a channel.
-#include <stdatomic.h>
 #include <string.h>
 
 #include "conv2d_bf16.h"
@@ -59,7 +58,7 @@ typedef struct {
   const uint16_t *input, *grad_output;
   float *grad_weight;
   size_t tile_count, tile, tile_end, unit_columns;
-  bool accumulate, streamed;
+  bool accumulate;
   // The block at hand, of one tap.
   size_t row, row_end, pair_count;
   row_pair pairs[BLOCK_ROWS];
@@ -169,7 +168,6 @@ static void multiply_unit(task *t, size_t tap, size_t channel) {
         .c = t->grad_weight + (tap * s->out_channels + o) * s->in_channels + channel,
         .c_rows = c_rows,
         .accumulate = t->accumulate || t->row > 0,
-        .streamed = t->streamed,
     };
     (by_columns != NULL ? by_columns : t->kernels->by_rows)(&tile);
   }
@@ -195,7 +193,6 @@ void rk_conv2d_bf16_backward_weight(const rk_conv2d *shape, const uint16_t *inpu
   t.tile_end = part.tiles * (tile_group + 1) / part.tile_groups;
   t.accumulate = accumulate;
   size_t rows = rk_output_rows(shape);
-  t.streamed = rk_streams_gradient(shape, accumulate, BLOCK_ROWS);
   uint64_t state = rk_denormals_flush(true);
   for (t.row = 0; t.row < rows; t.row = t.row_end) {
     t.row_end = minimum(t.row + BLOCK_ROWS, rows);
@@ -211,6 +208,5 @@ void rk_conv2d_bf16_backward_weight(const rk_conv2d *shape, const uint16_t *inpu
     }
   }
   rk_bf16_end();
-  if (t.streamed) atomic_thread_fence(memory_order_seq_cst);  // streamed results are seen by whoever sees the task done
   rk_denormals_restore(state);
 }

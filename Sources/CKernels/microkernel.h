@@ -40,7 +40,6 @@ typedef struct {
   // by_rows: NULL, or a B of the same shape that is wanted soon: while RK_PART_ROWS rows are multiplied, one part in
   // RK_FETCH_PARTS of it comes to the cache.
   const float *next_b;
-  bool streamed;          // C is written past the caches where that is possible: it is large and not read soon
   bool accumulate;        // add to what C holds
   const float *scale;     // [columns], multiplies every row, or NULL
   const float *bias;      // [columns], added to every row, or NULL

@@ -68,7 +68,6 @@ TARGET static void multiply(const rk_tile *tile, float *sum) {
 
 // Results are written once, after the sum, and lie where nobody has looked lately: have them come meanwhile.
 TARGET static void fetch_results(const rk_tile *tile) {
-  if (tile->streamed) return;
   for (size_t r = 0; r < tile->rows; r++) {
     const float *c = tile->c + tile->c_rows[r];
     __builtin_prefetch(c, 1, 3);
@@ -92,11 +91,7 @@ TARGET static void store_sums(const rk_tile *tile, const float *sum) {
       if (tile->bias != NULL) x = _mm512_add_ps(x, _mm512_maskz_loadu_ps(mask, tile->bias + c));
       if (tile->residual != NULL) x = _mm512_add_ps(x, _mm512_maskz_loadu_ps(mask, tile->residual + at));
       if (tile->relu) x = _mm512_max_ps(_mm512_setzero_ps(), x);
-      if (tile->streamed && mask == 0xffff && (uintptr_t)(tile->c + at) % sizeof x == 0) {
-        _mm512_stream_ps(tile->c + at, x);
-      } else {
-        _mm512_mask_storeu_ps(tile->c + at, mask, x);
-      }
+      _mm512_mask_storeu_ps(tile->c + at, mask, x);
     }
   }
 }

@@ -7,8 +7,7 @@
 #define INLINE static inline __attribute__((always_inline)) TARGET
 #define UNROLL _Pragma("clang loop unroll(full)")
 
-// In training, sums are results, or parts of them that are added up: whole vectors, and nothing else to ask about. Only
-// these are streamed, if anything is: a row of other width hardly ever begins where a vector may be streamed.
+// In training, sums are results, or parts of them that are added up: whole vectors, and nothing else to ask about.
 INLINE bool are_plain(const int vectors, const rk_tile *tile, size_t column) {
   return tile->scale == NULL && tile->bias == NULL && tile->residual == NULL && !tile->relu &&
          tile->columns - column >= (size_t)vectors * LANES;
@@ -20,8 +19,6 @@ INLINE void store_plain_sums(const int rows, const int vectors, const rk_tile *t
     float *c = tile->c + tile->c_rows[row + (size_t)r] + column;
     if (tile->accumulate) {
       UNROLL for (int v = 0; v < vectors; v++) STORE(c + v * LANES, ADD(LOAD(c + v * LANES), sum[r][v]));
-    } else if (tile->streamed && (uintptr_t)c % sizeof(VECTOR) == 0) {
-      UNROLL for (int v = 0; v < vectors; v++) STREAM(c + v * LANES, sum[r][v]);
     } else {
       UNROLL for (int v = 0; v < vectors; v++) STORE(c + v * LANES, sum[r][v]);
     }

@@ -8,7 +8,6 @@
 //   MAXIMUM(a, b)              b when either is a NaN
 //   LOAD_PART(p, n) STORE_PART(p, n, x)   the first n lanes, 0 < n <= LANES
 //   LONGEST_SUM(tile)          how many steps of a sum stay in registers before they are added to a total
-//   STREAM(p, x)               stores past the caches; p is a multiple of the vector's size
 // and gets the functions by_rows and by_columns.
 #include "arithmetic.h"
 #include "microkernel_store.h"
@@ -32,7 +31,6 @@ INLINE void set_to_zero(const int rows, const int vectors, VECTOR sum[ROWS][VECT
 // Results are written once, after the sum, and lie where nobody has looked lately, as what is added to them does: have
 // them come meanwhile.
 INLINE void fetch_results(const int rows, const int vectors, const rk_tile *tile, size_t row, size_t column) {
-  if (tile->streamed) return;
   UNROLL for (int r = 0; r < rows; r++) {
     size_t at = tile->c_rows[row + (size_t)r] + column;
     UNROLL for (int v = 0; v < vectors; v++) __builtin_prefetch(tile->c + at + v * LANES, 1, 3);

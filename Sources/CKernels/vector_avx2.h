@@ -17,7 +17,6 @@
 #define LOAD_PART(p, n) _mm256_maskload_ps(p, MASK(n))
 #define STORE_PART(p, n, x) _mm256_maskstore_ps(p, MASK(n), x)
 #define STORE(p, x) _mm256_storeu_ps(p, x)
-#define STREAM(p, x) _mm256_stream_ps(p, x)
 
 // Eight words from `LANES - n` on have their first n set.
 static const int32_t lane_masks[2 * LANES] = {-1, -1, -1, -1, -1, -1, -1, -1};

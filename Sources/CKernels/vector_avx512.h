@@ -26,6 +26,5 @@
 #define LOAD_PART(p, n) _mm512_maskz_loadu_ps(MASK(n), p)
 #define STORE_PART(p, n, x) _mm512_mask_storeu_ps(p, MASK(n), x)
 #define STORE(p, x) _mm512_storeu_ps(p, x)
-#define STREAM(p, x) _mm512_stream_ps(p, x)
 
 #endif

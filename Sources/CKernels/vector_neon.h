@@ -16,7 +16,6 @@
 #define LOAD_PART(p, n) load_part(p, n)
 #define STORE_PART(p, n, x) store_part(p, n, x)
 #define STORE(p, x) vst1q_f32(p, x)
-#define STREAM(p, x) vst1q_f32(p, x)
 
 static inline float32x4_t load_part(const float *x, size_t lanes) {
   if (lanes == LANES) return vld1q_f32(x);

@@ -128,8 +128,7 @@ public final class Trainer {
           + "\(optimizer.learningRate), or check that the images are scaled as the weights expect")
     }
     progress.metrics.add(meanLoss: value, predictions: logits.argmax(), labels: batch.labels)
-    loss.backward()
-    optimizer.step()
+    loss.backward(stepping: optimizer)
     return value
   }
 

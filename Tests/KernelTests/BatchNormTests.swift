@@ -82,6 +82,53 @@ extension KernelTests {
       }
     }
 
+    @Test(arguments: [false, true]) func factors(alone: Bool) {
+      for channels in [1, 7, 64, 131] {
+        let variance = randomFloats(channels, seed: 33).map { $0 * $0 }
+        let rest = randomFloats(channels, seed: 34, deviation: 1e-6)
+        let weight = randomFloats(channels, seed: 35)
+        let bias = randomFloats(channels, seed: 36)
+        let inverse = variance.map { 1 / (Double($0) + 1e-5).squareRoot() }
+        let scale = (0..<channels).map { (alone ? 1 : Double(weight[$0])) * inverse[$0] }
+        let shift = (0..<channels).map { alone ? 0 : Double(bias[$0]) - Double(rest[$0]) * scale[$0] }
+        onEveryInstructionSet { isa in
+          let results = (0..<3).map { _ in Guarded<Float>(channels) }
+          rk_batch_norm_factors(
+            variance, alone ? nil : rest, alone ? nil : weight, alone ? nil : bias, 1e-5, channels, results[0].pointer,
+            results[1].pointer, results[2].pointer)
+          for (result, wanted) in zip(results, [scale, shift, inverse]) {
+            expectClose(result.values, wanted, tolerance: 0x1p-24, "\(isa) \(channels)")
+            #expect(result.bandsIntact, "\(isa) \(channels)")
+          }
+        }
+      }
+    }
+
+    /// By the paper's formula, with the whole mean: grad_x = scale * (g - mean(g) - xhat * mean(g * xhat)).
+    @Test(arguments: [0, 40], [false, true]) func slopes(rows: Int, hasRest: Bool) {
+      for channels in [1, 7, 64, 131] {
+        let scale = randomFloats(channels, seed: 37)
+        let inverse = randomFloats(channels, seed: 38, mean: 2, deviation: 0.1)
+        let rest = randomFloats(channels, seed: 39, deviation: 1e-2)
+        let (sumG, sumGX) = (randomFloats(channels, seed: 40), randomFloats(channels, seed: 41))
+        let cut = rest.map { hasRest ? Double($0) : 0 }
+        let whole = (0..<channels).map { Double(sumGX[$0]) - Double(sumG[$0]) * cut[$0] * Double(inverse[$0]) }
+        let share = rows > 0 ? 1 / Double(rows) : 0
+        let b = (0..<channels).map { -Double(scale[$0]) * whole[$0] * share * Double(inverse[$0]) }
+        let d = (0..<channels).map { -Double(scale[$0]) * Double(sumG[$0]) * share - cut[$0] * b[$0] }
+        onEveryInstructionSet { isa in
+          let results = [Guarded(sumGX), Guarded<Float>(channels), Guarded<Float>(channels)]
+          rk_batch_norm_slopes(
+            scale, inverse, hasRest ? rest : nil, rows, channels, sumG, results[0].pointer, results[1].pointer,
+            results[2].pointer)
+          for (result, wanted) in zip(results, [whole, b, d]) {
+            expectClose(result.values, wanted, tolerance: 0x1p-23, "\(isa) \(channels)")
+            #expect(result.bandsIntact, "\(isa) \(channels)")
+          }
+        }
+      }
+    }
+
     @Test(arguments: [false, true], [false, true]) func apply(relu: Bool, adding: Bool) {
       for (rows, channels) in shapes {
         var x = randomFloats(rows * channels, seed: 14)

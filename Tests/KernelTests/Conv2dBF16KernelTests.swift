@@ -16,7 +16,7 @@ extension KernelTests {
       convolution(batch: 2, 6, 5, channels: (1400, 4), kernel: (1, 1), stride: (1, 2)),
       convolution(batch: 13, 5, 5, channels: (32, 20), kernel: (3, 3), padding: (1, 1)),
       convolution(batch: 2, 2, 3, channels: (20, 300), kernel: (5, 5), padding: (2, 2)),
-      convolution(batch: 4, 1, 1, channels: (320, 256), kernel: (1, 1)),  // a gradient that is streamed
+      convolution(batch: 4, 1, 1, channels: (320, 256), kernel: (1, 1)),
       convolution(batch: 3, 2, 2, channels: (640, 32), kernel: (3, 3), padding: (1, 1)),  // packed block by block
     ]
 

@@ -33,6 +33,23 @@ struct TrainingMemoryTests {
     }
   }
 
+  @Test("A backward pass that steps takes turns with a few gradients' memory, step after step")
+  func steppingStaysFlat() async {
+    await #expect(processExitsWith: .success) {
+      let model = resnet18(inputChannels: 3, classes: 10)
+      let optimizer = try Adam(model.parameters())
+      func step() -> [Int] {
+        crossEntropy(model(images(2, side: 32)), [3, 4]).backward(stepping: optimizer)
+        return [MemoryPool.allocatedBytes, MemoryPool.bytesInUse, MemoryPool.peakBytesInUse]
+      }
+      _ = step()
+      let afterTwo = step()
+      for _ in 2..<20 { #expect(step() == afterTwo) }
+      // There are 45 MB of gradients; one or two blocks for the largest (9.4 MB) serve them all.
+      #expect(afterTwo[0] - afterTwo[2] < 32 << 20)
+    }
+  }
+
   @Test("Backward frees the activations on its way down and needs room for a few tensors only")
   func backwardFreesAsItGoes() async {
     await #expect(processExitsWith: .success) {

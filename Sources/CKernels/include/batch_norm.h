@@ -18,6 +18,11 @@ void rk_batch_norm_statistics(const float *x, size_t rows, size_t channels, doub
 void rk_batch_norm_merge(const double *means, const double *m2s, const size_t *counts, size_t chunks, size_t channels,
                          float *mean, float *rest, float *variance);
 
+/// What makes (x - mean) / sqrt(variance + epsilon) * weight + bias one product and one sum for each channel: scale, shift,
+/// and the inverse deviation that is in them. `rest`, `weight` and `bias` are NULL where there is none.
+void rk_batch_norm_factors(const float *variance, const float *rest, const float *weight, const float *bias,
+                           double epsilon, size_t channels, float *scale, float *shift, float *inverse_deviation);
+
 /// y = max(0, (x - mean[c]) * scale[c] + shift[c] + residual); the residual (NULL for none) has x's shape; relu false: no
 /// maximum. y may be x. (x * scale + shift would cancel where the mean is far from zero.)
 void rk_batch_norm_apply(const float *x, size_t rows, size_t channels, const float *mean, const float *scale,
@@ -35,6 +40,12 @@ void rk_batch_norm_backward_reduce(const float *grad_y, const float *y, const fl
 
 /// Adds `chunks` partial rows [channels] in chunk order, in double; out = (or += when accumulate) the sums.
 void rk_sum_partials(const float *partials, size_t chunks, size_t channels, bool accumulate, float *out);
+
+/// From the sums over all `rows` rows, the derivative as grad_x = g * scale[c] + (x - mean[c]) * b[c] + d[c]. Both means of
+/// g and g * xhat count as absent where `rows` is 0: then the statistics are constants. The sum of g * xhat, taken with
+/// the rounded mean, becomes that with the whole mean.
+void rk_batch_norm_slopes(const float *scale, const float *inverse_deviation, const float *rest, size_t rows,
+                          size_t channels, const float *sum_g, float *sum_g_xhat, float *b, float *d);
 
 /// With g as above: grad_x = g * a[c] + (x - mean[c]) * b[c] + d[c]; grad_residual (NULL for none) = (or += when accumulate_residual) g. grad_x may be grad_y.
 void rk_batch_norm_backward_apply(const float *grad_y, const float *y, const float *x, size_t rows, size_t channels,

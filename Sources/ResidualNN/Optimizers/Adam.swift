@@ -54,25 +54,21 @@ public class Adam: Optimizer {
     (learningRate, betas, epsilon, weightDecay) = hyperparameters
   }
 
-  /// One update of every parameter that has a gradient, in one pass over memory.
-  public func step() {
-    let pending = pending
-    for item in pending {
-      moments[item.index, default: AdamMoments(count: item.parameter.count)].steps += 1
+  /// One update of those of the parameters at `indices` that have a gradient, in one pass over memory.
+  public func step(_ indices: [Int]) {
+    var options = (step: 0, kernel: rk_adam())  // of the step that the last parameter was at: most are at the same
+    let updates = indices.compactMap { index -> AdamUpdate? in
+      let parameter = parameters[index]
+      guard let gradient = parameter.grad else { return nil }
+      var state = moments[index] ?? AdamMoments(count: parameter.count)
+      state.steps += 1
+      moments[index] = state
+      if options.step != state.steps { options = (state.steps, kernelOptions(step: state.steps)) }
+      return AdamUpdate(
+        options: options.kernel, gradient: gradient.storage.pointer, weight: parameter.mutate { $0.baseAddress },
+        mean: state.mean.pointer, square: state.square.pointer, count: parameter.count)
     }
-    let options = pending.map { moments[$0.index].map { kernelOptions(step: $0.steps) } }
-    let weights = pending.map { $0.parameter.mutate { $0.baseAddress } }
-    updateInPieces(pending) { entry, range in
-      guard let state = moments[pending[entry].index], let weight = weights[entry], let option = options[entry] else {
-        return
-      }
-      let start = range.lowerBound
-      withUnsafePointer(to: option) {
-        rk_adam_step(
-          $0, pending[entry].gradient.storage.pointer + start, weight + start, state.mean.pointer + start,
-          state.square.pointer + start, range.count)
-      }
-    }
+    updateInPieces(updates.map(\.count)) { updates[$0].run($1) }
   }
 
   private func kernelOptions(step: Int) -> rk_adam {
@@ -123,9 +119,20 @@ public struct AdamMoments {
   }
 }
 
-extension [AdamMoments?] {
-  fileprivate subscript(index: Int, default fallback: @autoclosure () -> AdamMoments) -> AdamMoments {
-    get { self[index] ?? fallback() }
-    set { self[index] = newValue }
+/// One parameter's part of a step; what the pointers lead to lives in the parameter and the optimizer.
+private struct AdamUpdate {
+  let options: rk_adam
+  let gradient: UnsafeMutablePointer<Float>
+  let weight: UnsafeMutablePointer<Float>?
+  let mean: UnsafeMutablePointer<Float>
+  let square: UnsafeMutablePointer<Float>
+  let count: Int
+
+  func run(_ range: Range<Int>) {
+    guard let weight else { return }
+    let start = range.lowerBound
+    withUnsafePointer(to: options) {
+      rk_adam_step($0, gradient + start, weight + start, mean + start, square + start, range.count)
+    }
   }
 }

@@ -10,11 +10,16 @@ public protocol Optimizer: AnyObject {
   var parameters: [Parameter] { get }
   /// Step length; schedules set it.
   var learningRate: Double { get set }
-  /// One update of every parameter that has a gradient.
-  func step()
+  /// One update of those of the parameters at `indices` that have a gradient.
+  func step(_ indices: [Int])
 }
 
 extension Optimizer {
+  /// One update of every parameter that has a gradient.
+  ///
+  /// PyTorch: `torch.optim.Optimizer.step`.
+  public func step() { step(Array(parameters.indices)) }
+
   /// Forgets all gradients.
   ///
   /// PyTorch: `zero_grad(set_to_none=True)`.
@@ -70,26 +75,19 @@ func checkOptimizer(
   }
 }
 
-/// Runs an update over all parameters at once, in pieces that threads share.
-func updateInPieces(
-  _ parameters: [(index: Int, parameter: Parameter, gradient: Tensor)],
-  _ update: (_ entry: Int, _ range: Range<Int>) -> Void
-) {
-  let pieces = cutInPieces(parameters.map(\.parameter.count))
+/// Runs an update over parameters of these sizes at once, in pieces that threads share.
+func updateInPieces(_ counts: [Int], _ update: (_ entry: Int, _ range: Range<Int>) -> Void) {
+  let pieces = cutInPieces(counts)
   Threads.run(pieces.count) { update(pieces[$0].entry, pieces[$0].range) }
 }
 
+/// Elements that one thread updates at a time.
+let updateGrain = 65_536
+
 /// Cuts lists of these lengths into ranges for threads to share, in order.
 func cutInPieces(_ counts: [Int]) -> [(entry: Int, range: Range<Int>)] {
-  let grain = 65_536
+  let grain = updateGrain
   return counts.enumerated().flatMap { entry, count in
     stride(from: 0, to: count, by: grain).map { (entry, $0..<min(count, $0 + grain)) }
-  }
-}
-
-extension Optimizer {
-  /// The parameters that have a gradient.
-  var pending: [(index: Int, parameter: Parameter, gradient: Tensor)] {
-    parameters.enumerated().compactMap { index, parameter in parameter.grad.map { (index, parameter, $0) } }
   }
 }

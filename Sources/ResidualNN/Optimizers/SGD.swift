@@ -63,9 +63,11 @@ public final class SGD: Optimizer {
     (learningRate, momentum, dampening, weightDecay, isNesterov) = hyperparameters
   }
 
-  /// One update of every parameter that has a gradient.
-  public func step() {
-    let pending = pending
+  /// One update of those of the parameters at `indices` that have a gradient.
+  public func step(_ indices: [Int]) {
+    let pending = indices.compactMap { index in
+      parameters[index].grad.map { (index: index, parameter: parameters[index], gradient: $0) }
+    }
     var isFirst = Array(repeating: false, count: pending.count)
     if momentum != 0 {
       for (entry, item) in pending.enumerated() where momentumBuffers[item.index] == nil {
@@ -80,7 +82,7 @@ public final class SGD: Optimizer {
     options.first = true
     let first = options
     let weights = pending.map { $0.parameter.mutate { $0.baseAddress } }
-    updateInPieces(pending) { entry, range in
+    updateInPieces(pending.map(\.parameter.count)) { entry, range in
       guard let weight = weights[entry] else { return }
       let buffer = momentumBuffers[pending[entry].index].map { $0.pointer + range.lowerBound }
       withUnsafePointer(to: isFirst[entry] ? first : later) {

@@ -25,11 +25,13 @@ public final class Node {
   private var propagate: Propagate?
   /// The one place where a parameter's gradient lives; nil for every other node.
   private let home: Storage?
+  /// For gradients that do not go home, but to memory that they take in turns: the elements of the largest of them.
+  var largestAway: Int?
   private var received: Storage?
 
   /// A leaf.
   ///
-  /// With `home`, gradients are always written there, so that references to the gradient stay valid.
+  /// With `home`, gradients are written there, so that references to the gradient stay valid.
   init(leafOf shape: [Int], home: Storage? = nil) {
     number = Self.counter.wrappingAdd(1, ordering: .relaxed).newValue
     self.shape = shape
@@ -53,19 +55,25 @@ public final class Node {
   /// Adds a gradient that an operation is about to compute: `body` gets the destination and whether to add to it.
   func receive(_ body: (_ destination: UnsafeMutablePointer<Float>, _ accumulate: Bool) -> Void) {
     let accumulate = received != nil
-    let isShared = accumulate && home == nil && !isKnownUniquelyReferenced(&received)
+    let isShared = accumulate && received !== home && !isKnownUniquelyReferenced(&received)
     let target = isShared ? gradient?.copied().storage : received
-    let destination = target ?? home ?? Storage(uninitialized: shape.elementCount)
+    let destination = target ?? (largestAway == nil ? home : nil) ?? makeAway()
     body(destination.pointer, accumulate)
     destination.markChanged()
     received = destination
+  }
+
+  /// Memory for a gradient; the large ones all get blocks of one size.
+  private func makeAway() -> Storage {
+    let count = shape.elementCount, fewest = 1 << 16
+    return Storage(uninitialized: count, room: count < fewest ? count : largestAway ?? count)
   }
 
   /// Adds a gradient that exists already; the first one to arrive is shared, not copied.
   func receive(_ incoming: Tensor) {
     precondition(
       incoming.shape == shape, "backward: a gradient of shape \(incoming.shape) for a tensor of shape \(shape)")
-    if received == nil && home == nil {
+    if received == nil && (home == nil || largestAway != nil) {
       received = incoming.storage
       return
     }

@@ -26,7 +26,7 @@ public enum MemoryPool {
     /// Returns waiting blocks to the system, the largest first, as long as a new one of `size` would take the pool too
     /// far beyond the peak.
     mutating func makeRoom(for size: Int) {
-      let limit = peakInUse + max(peakInUse / 64, 32 << 20)
+      let limit = peakInUse + max(peakInUse / 64, 64 << 20)
       while allocated + size > limit, let largest = free.lazy.filter({ !$0.value.isEmpty }).map(\.key).max(),
         let block = free[largest]?.popLast()
       {
@@ -91,6 +91,16 @@ public enum MemoryPool {
       state.inUse -= size
       state.free[size, default: []].append(block)
     }
+  }
+
+  /// Uninitialised memory for `count` elements while `body` runs.
+  static func withBlock<Element: BitwiseCopyable>(
+    of type: Element.Type, count: Int, _ body: (UnsafeMutablePointer<Element>) -> Void
+  ) {
+    let bytes = max(1, count) * MemoryLayout<Element>.stride
+    let block = take(bytes: bytes)
+    defer { give(block, bytes: bytes) }
+    body(block.bindMemory(to: type, capacity: max(1, count)))
   }
 }
 

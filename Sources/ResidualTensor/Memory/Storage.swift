@@ -9,14 +9,18 @@ public final class Storage {
   public let count: Int
   /// Grows with every change of the content after creation.
   public private(set) var version = 0
+  private let room: Int
   private var derived: [String: Storage] = [:]
 
   /// Uninitialised memory for `count` floats.
-  public init(uninitialized count: Int) {
+  ///
+  /// With `room` for more of them in its block, memory of one size serves storages of many.
+  public init(uninitialized count: Int, room: Int = 1) {
     precondition(count >= 0, "Storage: negative count \(count)")
     self.count = count
-    let raw = MemoryPool.take(bytes: max(1, count) * MemoryLayout<Float>.stride)
-    pointer = raw.bindMemory(to: Float.self, capacity: max(1, count))
+    self.room = max(room, count)
+    let raw = MemoryPool.take(bytes: self.room * MemoryLayout<Float>.stride)
+    pointer = raw.bindMemory(to: Float.self, capacity: self.room)
   }
 
   /// `count` times the same value.
@@ -26,7 +30,7 @@ public final class Storage {
   }
 
   deinit {
-    MemoryPool.give(pointer, bytes: max(1, count) * MemoryLayout<Float>.stride)
+    MemoryPool.give(pointer, bytes: room * MemoryLayout<Float>.stride)
   }
 
   /// Changes the content in place and marks everything derived from it as stale.

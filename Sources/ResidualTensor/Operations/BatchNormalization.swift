@@ -22,8 +22,7 @@ public struct BatchStatistics {
     meanRest = rest
     variance = Storage(uninitialized: channels)
     let counts = (0..<chunks.number).map { chunks[$0].count }
-    withUnsafeTemporaryAllocation(of: Double.self, capacity: 2 * chunks.number * channels) { partials in
-      guard let means = partials.baseAddress else { return }
+    MemoryPool.withBlock(of: Double.self, count: 2 * chunks.number * channels) { means in
       let squares = means + chunks.number * channels
       Threads.run(chunks.number) { chunk in
         let range = chunks[chunk]
@@ -145,17 +144,17 @@ public func batchNorm(
     }
     rk_sum_partials(partialG, matrix.chunks.number, channels, false, sums.pointer)
     rk_sum_partials(partialGX, matrix.chunks.number, channels, false, sums.pointer + channels)
-    affine.center(sums)
+    let slopes = affine.slopes(sums: sums, rows: statistics.rows)
     nodes.bias?.receive(Tensor(storage: sums, offset: 0, shape: [channels]))
     nodes.weight?.receive(Tensor(storage: sums, offset: channels, shape: [channels]))
     guard nodes.x != nil || nodes.residual != nil else { return }
-    let slopes = affine.backward(sums: sums, rows: statistics.rows)
     let gradX = Storage(uninitialized: input.count)
     let apply = { (gradResidual: UnsafeMutablePointer<Float>?, accumulate: Bool) in
       matrix.forEachChunk { first, rows, _ in
         rk_batch_norm_backward_apply(
           g + first, mask.map { $0 + first }, input.pointer + first, rows, channels, mean.pointer,
-          slopes.a, slopes.b, slopes.d, gradX.pointer + first, gradResidual.map { $0 + first }, accumulate)
+          affine.scale.pointer, slopes.pointer, slopes.pointer + channels, gradX.pointer + first,
+          gradResidual.map { $0 + first }, accumulate)
       }
     }
     if let residual = nodes.residual {
@@ -167,8 +166,8 @@ public func batchNorm(
   }
 }
 
-/// Batch normalisation as y = (x - mean) * scale + shift, and its derivative as grad_x = g * a + (x - mean) * b + d, per
-/// channel; `mean` is rounded, and what that cuts off is in shift and d.
+/// Batch normalisation as y = (x - mean) * scale + shift, and its derivative as grad_x = g * scale + (x - mean) * b + d,
+/// per channel; `mean` is rounded, and what that cuts off is in shift and d.
 private struct NormalizationFactors {
   let meanRest: Storage?
   let scale: Storage
@@ -181,25 +180,9 @@ private struct NormalizationFactors {
     scale = Storage(uninitialized: channels)
     shift = Storage(uninitialized: channels)
     inverseDeviation = Storage(uninitialized: channels)
-    for c in 0..<channels {
-      let inverse = 1 / (Double(statistics.variance.pointer[c]) + epsilon).squareRoot()
-      let slope = Double(weight?.pointer[c] ?? 1) * inverse
-      inverseDeviation.pointer[c] = Float(inverse)
-      scale.pointer[c] = Float(slope)
-      shift.pointer[c] = Float(Double(bias?.pointer[c] ?? 0) - Double(meanRest?.pointer[c] ?? 0) * slope)
-    }
-  }
-
-  /// Makes sums of g * xhat, taken with the rounded mean, those with the whole mean.
-  ///
-  /// `sums` are those of g, then these.
-  func center(_ sums: Storage) {
-    guard let meanRest else { return }
-    let channels = scale.count
-    for c in 0..<channels {
-      let difference = Double(meanRest.pointer[c]) * Double(inverseDeviation.pointer[c]) * Double(sums.pointer[c])
-      sums.pointer[channels + c] = Float(Double(sums.pointer[channels + c]) - difference)
-    }
+    rk_batch_norm_factors(
+      statistics.variance.pointer, meanRest?.pointer, weight?.pointer, bias?.pointer, epsilon, channels, scale.pointer,
+      shift.pointer, inverseDeviation.pointer)
   }
 
   /// g * scale, the derivative by the input with constant statistics.
@@ -215,37 +198,16 @@ private struct NormalizationFactors {
     return Tensor(storage: result, shape: gradient.shape)
   }
 
-  /// grad_x = scale * (g - mean(g) - xhat * mean(g * xhat)); with constant statistics the two means are absent.
-  func backward(sums: Storage, rows: Int) -> Slopes {
+  /// b and d, one after the other: grad_x = scale * (g - mean(g) - xhat * mean(g * xhat)); with constant statistics the two
+  /// means are absent.
+  ///
+  /// `sums` are those of g, then those of g * xhat, which are made exact.
+  func slopes(sums: Storage, rows: Int) -> Storage {
     let channels = scale.count
-    let slopes = Slopes(channels: channels)
-    for c in 0..<channels {
-      slopes.a[c] = scale.pointer[c]
-      guard rows > 0 else {
-        slopes.b[c] = 0
-        slopes.d[c] = 0
-        continue
-      }
-      let meanG = Double(sums.pointer[c]) / Double(rows)
-      let meanGX = Double(sums.pointer[channels + c]) / Double(rows)
-      let slope = Double(scale.pointer[c])
-      slopes.b[c] = Float(-slope * meanGX * Double(inverseDeviation.pointer[c]))
-      slopes.d[c] = Float(-slope * meanG - Double(meanRest?.pointer[c] ?? 0) * Double(slopes.b[c]))
-    }
+    let slopes = Storage(uninitialized: 2 * channels)
+    rk_batch_norm_slopes(
+      scale.pointer, inverseDeviation.pointer, meanRest?.pointer, rows, channels, sums.pointer, sums.pointer + channels,
+      slopes.pointer, slopes.pointer + channels)
     return slopes
-  }
-
-  struct Slopes {
-    private let storage: Storage
-    let a: UnsafeMutablePointer<Float>
-    let b: UnsafeMutablePointer<Float>
-    let d: UnsafeMutablePointer<Float>
-
-    init(channels: Int) {
-      storage = Storage(uninitialized: 3 * channels)
-      a = storage.pointer
-      b = a + channels
-      d = b + channels
-    }
   }
 }

@@ -31,10 +31,8 @@ struct BenchmarkWorkload {
     let optimizer = try Adam(model.parameters(), learningRate: 1e-3)
     model.train()
     return BenchmarkWorkload {
-      optimizer.zeroGradients()
       let loss = crossEntropy(model(images), labels)
-      loss.backward()
-      optimizer.step()
+      loss.backward(stepping: optimizer)
       return Double(loss.item)
     }
   }

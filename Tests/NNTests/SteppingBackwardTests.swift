@@ -1,0 +1,141 @@
+import Residual
+import Testing
+
+private func images(_ shape: [Int]) -> Tensor {
+  Tensor((0..<shape.reduce(1, *)).map { Float($0 * 7919 % 255) / 255 - 0.5 }, shape: shape)
+}
+
+/// A layer used twice, one beside the optimizer's parameters, one that is frozen, and a large one at the end.
+private final class OddNetwork: Module {
+  @Child var shared = Conv2d(3, 3, kernelSize: 3, padding: 1)
+  @Child var apart = Conv2d(3, 3, kernelSize: 1)
+  @Child var frozen = Conv2d(3, 3, kernelSize: 1)
+  @Child var fc = Linear(3 * 8 * 8, 1000)
+
+  func callAsFunction(_ x: Tensor) -> Tensor {
+    fc(relu(shared(frozen(relu(apart(shared(x)))))).flattened())
+  }
+}
+
+/// Descent without anything, as a user would write it.
+private final class PlainDescent: Optimizer {
+  let parameters: [Parameter]
+  var learningRate = 0.1
+
+  init(_ parameters: [Parameter]) { self.parameters = parameters }
+
+  func step(_ indices: [Int]) {
+    for index in indices {
+      guard let gradient = parameters[index].grad else { continue }
+      let rate = Float(learningRate)
+      parameters[index].mutate { weight in
+        for i in weight.indices { weight[i] -= rate * gradient.storage.pointer[i] }
+      }
+    }
+  }
+}
+
+@Suite("A backward pass that steps")
+struct SteppingBackwardTests {
+  enum Kind: CaseIterable {
+    case sgd, adam, adamW, ownOptimizer
+
+    func make(_ parameters: [Parameter]) throws -> any Optimizer {
+      switch self {
+      case .sgd: return try SGD(parameters, learningRate: 0.01, momentum: 0.9, weightDecay: 1e-3)
+      case .adam: return try Adam(parameters, learningRate: 1e-3)
+      case .adamW: return try AdamW(parameters, learningRate: 1e-3)
+      case .ownOptimizer: return PlainDescent(parameters)
+      }
+    }
+  }
+
+  private func updated(_ loss: Tensor, _ optimizer: any Optimizer, stepping: Bool) {
+    if stepping { return loss.backward(stepping: optimizer) }
+    loss.backward()
+    optimizer.step()
+    optimizer.zeroGradients()
+  }
+
+  @Test("Weights and optimizer are those of the three calls, to the last bit", arguments: Kind.allCases)
+  func sameBits(kind: Kind) throws {
+    func train(stepping: Bool) throws -> [StateDict] {
+      let model = Generator.withDefault(Generator(seed: 2)) { resnet18(inputChannels: 3, classes: 10) }
+      let optimizer = try kind.make(model.parameters())
+      return (0..<3).map { _ in
+        updated(crossEntropy(model(images([4, 3, 40, 40])), [0, 1, 2, 3]), optimizer, stepping: stepping)
+        return model.stateDict()
+      }
+    }
+    let (stepped, expected) = (try train(stepping: true), try train(stepping: false))
+    #expect(expected[0]["fc.weight"] != expected[1]["fc.weight"])
+    #expect(stepped == expected)
+  }
+
+  @Test(
+    "Also with recomputed blocks, in bfloat16 and with any number of threads", arguments: [false, true],
+    [Precision.float32, .bfloat16])
+  func sameBitsElsewhere(recomputes: Bool, precision: Precision) throws {
+    let before = Threads.count
+    defer { Threads.count = before }
+    func train(stepping: Bool, threads: Int) throws -> StateDict {
+      Threads.count = threads
+      let model = Generator.withDefault(Generator(seed: 3)) { CIFARResNet(layers: 14) }
+      model.recomputesBlocks = recomputes
+      let optimizer = try Adam(model.parameters())
+      for _ in 0..<2 {
+        let loss = crossEntropy(withPrecision(precision) { model(images([6, 3, 32, 32])) }, [0, 1, 2, 3, 4, 5])
+        updated(loss, optimizer, stepping: stepping)
+      }
+      return model.stateDict()
+    }
+    let expected = try train(stepping: false, threads: 1)
+    for threads in [1, 2, 3, 8] { #expect(try train(stepping: true, threads: threads) == expected) }
+  }
+
+  @Test("A layer used twice steps once, gradients of earlier passes count, others keep theirs")
+  func oddNetwork() throws {
+    func train(stepping: Bool) throws -> (StateDict, grad: [Float]) {
+      let model = Generator.withDefault(Generator(seed: 4)) { OddNetwork() }
+      model.frozen.freeze()
+      let optimizer = try Adam(model.shared.parameters() + model.fc.parameters() + model.frozen.parameters())
+      for _ in 0..<2 {
+        model.apart.weight.zeroGrad()
+        crossEntropy(model(images([2, 3, 8, 8])), [1, 2]).backward()
+        updated(crossEntropy(model(images([3, 3, 8, 8])), [3, 4, 5]), optimizer, stepping: stepping)
+        #expect(optimizer.parameters.allSatisfy { $0.grad == nil })
+      }
+      return (model.stateDict(), try #require(model.apart.weight.grad).scalars)
+    }
+    let (stepped, expected) = (try train(stepping: true), try train(stepping: false))
+    #expect(stepped.0 == expected.0)
+    #expect(stepped.grad == expected.grad)
+  }
+
+  @Test("What a pass does not reach steps too, with the gradient it has")
+  func unreached() throws {
+    let (reached, unreached) = (Parameter(Tensor([1, 2], shape: [2])), Parameter(Tensor([3, 4], shape: [2])))
+    let optimizer = try SGD([unreached, reached], learningRate: 1)
+    (unreached.value * 2).backward(Tensor([1, 1], shape: [2]))
+    (reached.value * 3).backward(stepping: optimizer, Tensor([1, 10], shape: [2]))
+    #expect(reached.value.scalars == [-2, -28])
+    #expect(unreached.value.scalars == [1, 2])
+    #expect(reached.grad == nil && unreached.grad == nil)
+  }
+
+  @Test("Where gradients live otherwise nothing is written, and the next backward writes there again")
+  func leavesHomesAlone() throws {
+    let layer = Linear(300, 400)
+    let optimizer = try SGD(layer.parameters(), learningRate: 0.1)
+    let x = images([5, 300])
+    layer(x).backward(images([5, 400]))
+    let home = try #require(layer.weight.grad).storage
+    let before = home.pointer[7]
+    optimizer.zeroGradients()
+    layer(x).backward(stepping: optimizer, images([5, 400]) * 2)
+    #expect(home.pointer[7] == before)
+    layer(x).backward(images([5, 400]) * 3)
+    #expect(layer.weight.grad?.storage === home)
+    #expect(home.pointer[7] == before * 3)
+  }
+}
