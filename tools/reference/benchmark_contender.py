@@ -60,14 +60,26 @@ def torch_train(arguments):
     data = state_file.read(arguments.data)
     model = model_with_weights(arguments).to(memory_format=memory_format(arguments)).train()
     images, labels = data["images"].contiguous(memory_format=memory_format(arguments)), data["labels"]
-    optimizer = torch.optim.Adam(model.parameters(), lr=1e-3, fused=True)
+    if arguments.step_in_backward:
+        optimizers = {parameter: torch.optim.Adam([parameter], lr=1e-3, fused=True) for parameter in model.parameters()}
+
+        def update(parameter):
+            optimizers[parameter].step()
+            optimizers[parameter].zero_grad()
+
+        for parameter in optimizers:
+            parameter.register_post_accumulate_grad_hook(update)
+    else:
+        optimizer = torch.optim.Adam(model.parameters(), lr=1e-3, fused=True)
 
     def step():
-        optimizer.zero_grad()
+        if not arguments.step_in_backward:
+            optimizer.zero_grad()
         with precision(arguments):
             loss = torch.nn.functional.cross_entropy(model(images), labels)
         loss.backward()
-        optimizer.step()
+        if not arguments.step_in_backward:
+            optimizer.step()
         return loss.item()
 
     return step
@@ -177,6 +189,7 @@ def main():
     parser.add_argument("--precision", choices=["fp32", "bf16"], default="fp32")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--channels-last", action="store_true")
+    parser.add_argument("--step-in-backward", action="store_true", help="Adam for each parameter when its gradient is complete")
     parser.add_argument("--weights", metavar="FILE.h5")
     parser.add_argument("--data", metavar="FILE.h5")
     parser.add_argument("--file", metavar="FILE.h5", help="what `save` writes")
