@@ -3,7 +3,8 @@ import ResidualTensor
 /// A weight and its gradient, by reference.
 ///
 /// Value and gradient are allocated once and never move: loading copies into them, optimizers update them in place, so
-/// whoever holds the parameter sees every change. (A gradient that `backward(stepping:)` uses up at once is elsewhere.) PyTorch: `torch.nn.Parameter`.
+/// whoever holds the parameter sees every change. Only a gradient that `backward(stepping:)` uses up at once is elsewhere.
+/// PyTorch: `torch.nn.Parameter`.
 public final class Parameter {
   private let storage: Storage
   private let leaf: Tensor
