@@ -5,8 +5,9 @@ private func images(_ shape: [Int]) -> Tensor {
   Tensor((0..<shape.reduce(1, *)).map { Float($0 * 7919 % 255) / 255 - 0.5 }, shape: shape)
 }
 
-/// A layer used twice, one beside the optimizer's parameters and one that is frozen. Each is large enough to be updated
-/// at once, not with others at the end.
+/// A layer used twice, one beside the optimizer's parameters and one that is frozen.
+///
+/// Each is large enough to be updated at once, not with others at the end.
 private final class OddNetwork: Module {
   @Child var shared = Linear(520, 520)
   @Child var apart = Linear(520, 520)
