@@ -1,4 +1,7 @@
-import Residual
+import ResidualNN
+import ResidualState
+import ResidualTensor
+import ResidualVision
 import Testing
 
 private func images(_ shape: [Int]) -> Tensor {
