@@ -17,6 +17,8 @@ extension KernelTests {
       convolution(batch: 13, 5, 5, channels: (32, 20), kernel: (3, 3), padding: (1, 1)),
       convolution(batch: 2, 2, 3, channels: (20, 300), kernel: (5, 5), padding: (2, 2)),
       convolution(batch: 4, 1, 1, channels: (320, 256), kernel: (1, 1)),
+      convolution(batch: 3, 2, 2, channels: (144, 72), kernel: (3, 3), padding: (1, 1)),
+      convolution(batch: 5, 1, 1, channels: (100, 120), kernel: (3, 3), padding: (1, 1)),
       convolution(batch: 3, 2, 2, channels: (640, 32), kernel: (3, 3), padding: (1, 1)),  // packed block by block
     ]
 

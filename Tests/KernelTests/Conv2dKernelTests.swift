@@ -236,6 +236,9 @@ extension KernelTests {
         convolution(batch: 2, 2, 3, channels: (20, 300), kernel: (5, 5), padding: (2, 2)),
         convolution(batch: 3, 2, 2, channels: (600, 260), kernel: (3, 3), padding: (1, 1)),
         convolution(batch: 150, 1, 1, channels: (2048, 3), kernel: (1, 1)),
+        convolution(batch: 4, 1, 1, channels: (320, 256), kernel: (1, 1)),
+        convolution(batch: 3, 2, 2, channels: (144, 72), kernel: (3, 3), padding: (1, 1)),
+        convolution(batch: 5, 1, 1, channels: (100, 120), kernel: (3, 3), padding: (1, 1)),
         convolution(batch: 6, 9, 9, channels: (17, 31), kernel: (3, 3), stride: (2, 1), padding: (0, 1)),
         // Windows of the output gradient, gathered for the weight's: blocks that cut a batch, several panels, no padding
         // and more than the kernel reaches.

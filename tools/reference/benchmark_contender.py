@@ -56,29 +56,35 @@ def precision(arguments):
     return torch.autocast("cpu", torch.bfloat16) if arguments.precision == "bf16" else contextlib.nullcontext()
 
 
+def step_in_backward(parameter):
+    """Has Adam update the parameter when its gradient is complete, which is gone then."""
+    optimizer = torch.optim.Adam([parameter], lr=1e-3, fused=True)
+
+    def update(_):
+        optimizer.step()
+        optimizer.zero_grad()
+
+    parameter.register_post_accumulate_grad_hook(update)
+
+
 def torch_train(arguments):
     data = state_file.read(arguments.data)
     model = model_with_weights(arguments).to(memory_format=memory_format(arguments)).train()
     images, labels = data["images"].contiguous(memory_format=memory_format(arguments)), data["labels"]
+    optimizers = []  # those that step after the backward pass
     if arguments.step_in_backward:
-        optimizers = {parameter: torch.optim.Adam([parameter], lr=1e-3, fused=True) for parameter in model.parameters()}
-
-        def update(parameter):
-            optimizers[parameter].step()
-            optimizers[parameter].zero_grad()
-
-        for parameter in optimizers:
-            parameter.register_post_accumulate_grad_hook(update)
+        for parameter in model.parameters():
+            step_in_backward(parameter)
     else:
-        optimizer = torch.optim.Adam(model.parameters(), lr=1e-3, fused=True)
+        optimizers.append(torch.optim.Adam(model.parameters(), lr=1e-3, fused=True))
 
     def step():
-        if not arguments.step_in_backward:
+        for optimizer in optimizers:
             optimizer.zero_grad()
         with precision(arguments):
             loss = torch.nn.functional.cross_entropy(model(images), labels)
         loss.backward()
-        if not arguments.step_in_backward:
+        for optimizer in optimizers:
             optimizer.step()
         return loss.item()
 
@@ -189,7 +195,8 @@ def main():
     parser.add_argument("--precision", choices=["fp32", "bf16"], default="fp32")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--channels-last", action="store_true")
-    parser.add_argument("--step-in-backward", action="store_true", help="Adam for each parameter when its gradient is complete")
+    parser.add_argument("--step-in-backward", action="store_true",
+                        help="Adam for each parameter when its gradient is complete")
     parser.add_argument("--weights", metavar="FILE.h5")
     parser.add_argument("--data", metavar="FILE.h5")
     parser.add_argument("--file", metavar="FILE.h5", help="what `save` writes")

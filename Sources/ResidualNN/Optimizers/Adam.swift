@@ -56,17 +56,16 @@ public class Adam: Optimizer {
 
   /// One update of those of the parameters at `indices` that have a gradient, in one pass over memory.
   public func step(_ indices: [Int]) {
-    var options = (step: 0, kernel: rk_adam())  // of the step that the last parameter was at: most are at the same
     let updates = indices.compactMap { index -> AdamUpdate? in
       let parameter = parameters[index]
       guard let gradient = parameter.grad else { return nil }
       var state = moments[index] ?? AdamMoments(count: parameter.count)
       state.steps += 1
       moments[index] = state
-      if options.step != state.steps { options = (state.steps, kernelOptions(step: state.steps)) }
       return AdamUpdate(
-        options: options.kernel, gradient: gradient.storage.pointer, weight: parameter.mutate { $0.baseAddress },
-        mean: state.mean.pointer, square: state.square.pointer, count: parameter.count)
+        options: kernelOptions(step: state.steps), gradient: gradient.storage.pointer,
+        weight: parameter.mutate { $0.baseAddress }, mean: state.mean.pointer, square: state.square.pointer,
+        count: parameter.count)
     }
     updateInPieces(updates.map(\.count)) { updates[$0].run($1) }
   }

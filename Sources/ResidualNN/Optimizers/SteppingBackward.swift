@@ -19,8 +19,7 @@ extension Tensor {
     let parameters = optimizer.parameters
     var batch = StepBatch(optimizer: optimizer)
     backward(upstream, leaves: parameters.map(\.value)) { batch.add($0) }
-    batch.step()
-    // What this pass did not reach may have a gradient from an earlier one.
+    // The rest of the batch, and what this pass did not reach and has a gradient from an earlier one.
     optimizer.step()
     optimizer.zeroGradients()
   }

@@ -49,6 +49,9 @@ public final class Node {
     isLeaf = false
   }
 
+  /// Where a gradient that arrives first has to go, if anywhere.
+  private var firstDestination: Storage? { largestAway == nil ? home : nil }
+
   /// The sum of what has arrived; nil when nothing has.
   var gradient: Tensor? { received.map { Tensor(storage: $0, shape: shape) } }
 
@@ -57,14 +60,14 @@ public final class Node {
     let accumulate = received != nil
     let isShared = accumulate && received !== home && !isKnownUniquelyReferenced(&received)
     let target = isShared ? gradient?.copied().storage : received
-    let destination = target ?? (largestAway == nil ? home : nil) ?? makeAway()
+    let destination = target ?? firstDestination ?? newStorage()
     body(destination.pointer, accumulate)
     destination.markChanged()
     received = destination
   }
 
-  /// Memory for a gradient; the large ones all get blocks of one size.
-  private func makeAway() -> Storage {
+  /// Memory for a gradient; the large ones of those that take turns get blocks of one size.
+  private func newStorage() -> Storage {
     let count = shape.elementCount, fewest = 1 << 16
     return Storage(uninitialized: count, room: count < fewest ? count : largestAway ?? count)
   }
@@ -73,7 +76,7 @@ public final class Node {
   func receive(_ incoming: Tensor) {
     precondition(
       incoming.shape == shape, "backward: a gradient of shape \(incoming.shape) for a tensor of shape \(shape)")
-    if received == nil && (home == nil || largestAway != nil) {
+    if received == nil && firstDestination == nil {
       received = incoming.storage
       return
     }

@@ -13,12 +13,13 @@ public final class Storage {
   private var derived: [String: Storage] = [:]
 
   /// Uninitialised memory for `count` floats.
-  ///
-  /// With `room` for more of them in its block, memory of one size serves storages of many.
-  public init(uninitialized count: Int, room: Int = 1) {
+  public convenience init(uninitialized count: Int) { self.init(uninitialized: count, room: count) }
+
+  /// The same in a block with room for `room` of them: memory of one size serves storages of many.
+  init(uninitialized count: Int, room: Int) {
     precondition(count >= 0, "Storage: negative count \(count)")
     self.count = count
-    self.room = max(room, count)
+    self.room = max(1, count, room)
     let raw = MemoryPool.take(bytes: self.room * MemoryLayout<Float>.stride)
     pointer = raw.bindMemory(to: Float.self, capacity: self.room)
   }
