@@ -1,6 +1,13 @@
+import Foundation
 import Testing
 
 @testable import ResidualTensor
+
+/// What the process holds in memory now, by the system's count.
+private func residentBytes() throws -> Int {
+  let pages = try String(contentsOfFile: "/proc/self/statm", encoding: .utf8).split(separator: " ")[1]
+  return try #require(Int(pages)) * 4096
+}
 
 /// The pool is shared by the whole process: what counts its bytes runs in a process of its own.
 @Suite("Memory")
@@ -58,6 +65,51 @@ struct MemoryTests {
       MemoryPool.trim()
       #expect(MemoryPool.allocatedBytes == MemoryPool.bytesInUse)
       #expect(kept.scalars.allSatisfy { $0 == 3 })
+    }
+  }
+
+  @Test("A block gives its pages to another, whole huge ones, as far as they fit")
+  func pagesMove() throws {
+    let (huge, sizes) = (2 << 20, [8 << 20, 11 << 20, 8 << 20])
+    let blocks = try sizes.map { try #require(MemoryBlock.allocated(size: $0)) }
+    for (number, block) in blocks.enumerated() { memset(block.pointer, Int32(number + 1), block.size) }
+    let new = try #require(MemoryBlock.allocated(size: 20 << 20))
+    var filled: [Int] = []
+    for block in blocks { filled.append(block.release(to: new, at: filled.reduce(0, +))) }
+    #if os(Linux)
+      #expect(filled == [4 * huge, 5 * huge, huge])
+    #endif
+    // What moved is what was there, all of the block is there, and cleared where nothing moved.
+    var start = 0
+    for (number, bytes) in filled.enumerated() {
+      let moved = UnsafeRawBufferPointer(start: new.pointer + start, count: bytes)
+      #expect(moved.allSatisfy { $0 == UInt8(number + 1) })
+      start += bytes
+    }
+    #expect(UnsafeRawBufferPointer(start: new.pointer + start, count: new.size - start).allSatisfy { $0 == 0 })
+    memset(new.pointer, 9, new.size)
+    new.release()
+    let small = try #require(MemoryBlock.allocated(size: 4096))
+    let other = try #require(MemoryBlock.allocated(size: 8 << 20))
+    #expect(small.release(to: other, at: 0) == 0)
+    other.release()
+  }
+
+  @Test("When sizes change the pool stays near what was in use at once, and its blocks hold what is written")
+  func sizesChange() async {
+    await #expect(processExitsWith: .success) {
+      for round in 0..<20 {
+        let size = [30, 13, 50, 7, 22][round % 5] << 18
+        let tensors = (0..<(50 << 18) * 2 / size).map { Tensor(repeating: Float($0 + round), shape: [size]) }
+        for (number, tensor) in tensors.enumerated() {
+          #expect(tensor.storage.pointer[0] == Float(number + round))
+          #expect(tensor.storage.pointer[size - 1] == Float(number + round))
+          #expect(tensor.storage.pointer[size / 2] == Float(number + round))
+        }
+        #expect(MemoryPool.allocatedBytes <= MemoryPool.peakBytesInUse + (64 << 20))
+      }
+      let kept = try residentBytes()
+      #expect(kept <= MemoryPool.allocatedBytes + (80 << 20))
     }
   }
 

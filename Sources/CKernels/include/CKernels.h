@@ -17,6 +17,7 @@
 #include "elementwise.h"
 #include "layout.h"
 #include "optimizer.h"
+#include "pages.h"
 #include "peak.h"
 #include "pool.h"
 #include "random.h"
