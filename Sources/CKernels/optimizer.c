@@ -75,24 +75,29 @@ RK_LOOP bool is_zero(const float *x, size_t count) {
 
 /// A block that never had a gradient stays as it is, and is not written: the taps of a kernel that small images never
 /// meet (a 3x3 kernel over images of one position has eight) are a seventh of ResNet-101 at 32x32.
-RK_LOOP void adam_step(const rk_adam *options, const float *gradient, float *parameter, float *m, float *v,
+RK_LOOP void adam_step(const rk_adam *options, const float *gradient, float *parameter, float *m, float *v, bool *rests,
                        size_t count) {
   rk_adam o = *options;
-  bool keeps_unused = o.weight_decay == 0 && o.decay == 0 && o.epsilon > 0;
+  bool keeps_unused = o.weight_decay == 0 && o.decay == 0 && o.epsilon > 0, rested = rests && *rests, works = false;
   for (size_t i = 0; i < count; i += block) {
     size_t width = minimum(block, count - i);
     prefetch(gradient + i);
+    bool is_unused = keeps_unused && is_zero(gradient + i, width);
+    if (is_unused && rested && !works) continue;
     prefetch(m + i);
     prefetch(v + i);
-    if (keeps_unused && is_zero(gradient + i, width) && is_zero(m + i, width) && is_zero(v + i, width)) continue;
+    if (is_unused && is_zero(m + i, width) && is_zero(v + i, width)) continue;
+    works = true;
     prefetch(parameter + i);
     adam_block(o, gradient + i, parameter + i, m + i, v + i, width);
   }
+  if (rests) *rests = keeps_unused && !works;
 }
 
 RK_DISPATCH(void, rk_sgd_step, sgd_step,
             (const rk_sgd *options, const float *gradient, float *parameter, float *buffer, size_t count),
             (options, gradient, parameter, buffer, count))
 RK_DISPATCH(void, rk_adam_step, adam_step,
-            (const rk_adam *options, const float *gradient, float *parameter, float *m, float *v, size_t count),
-            (options, gradient, parameter, m, v, count))
+            (const rk_adam *options, const float *gradient, float *parameter, float *m, float *v, bool *rests,
+             size_t count),
+            (options, gradient, parameter, m, v, rests, count))

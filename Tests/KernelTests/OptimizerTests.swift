@@ -43,6 +43,7 @@ extension KernelTests {
           let parameter = Guarded(start)
           let m = Guarded(Array(repeating: Float(0), count: count))
           let v = Guarded(Array(repeating: Float(0), count: count))
+          var rests = false
           var (power1, power2) = (1.0, 1.0)
           for gradient in gradients {
             power1 *= beta1
@@ -52,12 +53,53 @@ extension KernelTests {
               one_minus_beta1: Float(1 - beta1), beta2: Float(beta2), one_minus_beta2: Float(1 - beta2),
               epsilon: Float(epsilon), weight_decay: decoupled ? 0 : Float(decay),
               decay: decoupled ? Float(rate * decay) : 0)
-            rk_adam_step(&options, gradient, parameter.pointer, m.pointer, v.pointer, count)
+            rk_adam_step(&options, gradient, parameter.pointer, m.pointer, v.pointer, &rests, count)
+            let isZero = (m.values + v.values).allSatisfy { $0 == 0 }
+            #expect(isZero || !rests, "\(isa) \(count)")
           }
           // The parameters moved by up to 0.1; ten roundings of a value near 1 are 6e-7.
           expectClose(parameter.values, wanted, tolerance: 6e-7, floor: 1, "\(isa) \(count)")
           #expect(parameter.bandsIntact && m.bandsIntact && v.bandsIntact, "\(isa) \(count)")
         }
+      }
+    }
+
+    /// Moments that are known to be zero are not looked at before the first gradient; from then on they count.
+    @Test func adamRestsUntilTheFirstGradient() {
+      let count = 1000
+      let start = randomFloats(count, seed: 43)
+      var late = Array(repeating: Float(0), count: count)
+      late[700] = 1
+      var options = rk_adam(
+        step_size: 0.1, inverse_root_correction: 1, one_minus_beta1: 0.1, beta2: 0.999, one_minus_beta2: 0.001,
+        epsilon: 1e-8, weight_decay: 0, decay: 0)
+      onEveryInstructionSet { isa in
+        let parameter = Guarded(start)
+        let moments = [
+          Guarded(Array(repeating: Float(0), count: count)), Guarded(Array(repeating: Float(0), count: count)),
+        ]
+        var rests = false
+        let step = { (gradient: [Float]) in
+          rk_adam_step(&options, gradient, parameter.pointer, moments[0].pointer, moments[1].pointer, &rests, count)
+        }
+        step(Array(repeating: 0, count: count))
+        #expect(rests, "\(isa)")
+        moments[0].pointer[3] = 5
+        step(Array(repeating: 0, count: count))
+        #expect(rests && parameter.values == start, "\(isa)")
+        moments[0].pointer[3] = 0
+        step(late)
+        #expect(!rests && parameter.values[700] < start[700], "\(isa)")
+        let after = parameter.values
+        step(Array(repeating: 0, count: count))
+        #expect(!rests && parameter.values[700] < after[700], "\(isa)")
+        options.weight_decay = 0.1
+        moments[0].pointer[700] = 0
+        moments[1].pointer[700] = 0
+        rests = true
+        step(Array(repeating: 0, count: count))
+        #expect(!rests && parameter.values[0] != start[0], "\(isa)")
+        options.weight_decay = 0
       }
     }
 

@@ -20,9 +20,12 @@ void rk_sgd_step(const rk_sgd *options, const float *gradient, float *parameter,
 /// decay: AdamW multiplies the parameter by 1 - learning_rate * weight_decay first (pass the product in `decay`); Adam
 /// adds weight_decay * parameter to the gradient (the other one is 0).
 /// one_minus_beta1 and one_minus_beta2 are rounded from double: in float, 1 - 0.999f is off by 1.3e-5 of its value.
+/// `rests` (NULL for none) says whether m and v are known to be zero, all of them, before the step and after: then they are
+/// not even read unless there is a gradient.
 typedef struct {
   float step_size, inverse_root_correction, one_minus_beta1, beta2, one_minus_beta2, epsilon, weight_decay, decay;
 } rk_adam;
-void rk_adam_step(const rk_adam *options, const float *gradient, float *parameter, float *m, float *v, size_t count);
+void rk_adam_step(const rk_adam *options, const float *gradient, float *parameter, float *m, float *v, bool *rests,
+                  size_t count);
 
 #endif

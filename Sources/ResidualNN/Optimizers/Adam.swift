@@ -64,10 +64,9 @@ public class Adam: Optimizer {
       moments[index] = state
       return AdamUpdate(
         options: kernelOptions(step: state.steps), gradient: gradient.storage.pointer,
-        weight: parameter.mutate { $0.baseAddress }, mean: state.mean.pointer, square: state.square.pointer,
-        count: parameter.count)
+        weight: parameter.mutate { $0.baseAddress }, moments: state)
     }
-    updateInPieces(updates.map(\.count)) { updates[$0].run($1) }
+    updateInPieces(updates.map(\.moments.mean.count)) { updates[$0].run($1) }
   }
 
   private func kernelOptions(step: Int) -> rk_adam {
@@ -106,16 +105,37 @@ public struct AdamMoments {
   /// Steps taken (`step`).
   public var steps = 0
 
+  private let resting: RestingPieces
+
   init(count: Int) {
-    mean = Storage(repeating: 0, count: count)
-    square = Storage(repeating: 0, count: count)
+    self.init(mean: Storage(repeating: 0, count: count), square: Storage(repeating: 0, count: count), steps: 0)
   }
 
   init(mean: Storage, square: Storage, steps: Int) {
     self.mean = mean
     self.square = square
     self.steps = steps
+    resting = RestingPieces(elements: mean.count)
   }
+
+  /// Whether the moments of the piece that begins there are known to be zero, for the kernel to look at and set; nil once
+  /// somebody else has changed them.
+  fileprivate func rests(from start: Int) -> UnsafeMutablePointer<Bool>? {
+    mean.version == 0 && square.version == 0 ? resting.flags + start / updateGrain : nil
+  }
+}
+
+/// One flag for each piece of a parameter, of which threads have different ones at a time.
+private final class RestingPieces {
+  let flags: UnsafeMutablePointer<Bool>
+
+  init(elements: Int) {
+    let count = elements / updateGrain + 1
+    flags = .allocate(capacity: count)
+    flags.initialize(repeating: false, count: count)
+  }
+
+  deinit { flags.deallocate() }
 }
 
 /// One parameter's part of a step; what the pointers lead to lives in the parameter and the optimizer.
@@ -123,15 +143,15 @@ private struct AdamUpdate {
   let options: rk_adam
   let gradient: UnsafeMutablePointer<Float>
   let weight: UnsafeMutablePointer<Float>?
-  let mean: UnsafeMutablePointer<Float>
-  let square: UnsafeMutablePointer<Float>
-  let count: Int
+  let moments: AdamMoments
 
   func run(_ range: Range<Int>) {
     guard let weight else { return }
     let start = range.lowerBound
     withUnsafePointer(to: options) {
-      rk_adam_step($0, gradient + start, weight + start, mean + start, square + start, range.count)
+      rk_adam_step(
+        $0, gradient + start, weight + start, moments.mean.pointer + start, moments.square.pointer + start,
+        moments.rests(from: start), range.count)
     }
   }
 }
