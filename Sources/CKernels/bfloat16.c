@@ -4,11 +4,6 @@
 #include "dispatch.h"
 #include "fetch.h"
 
-RK_LOOP void to_bfloat16(const float *x, size_t count, uint16_t *out) {
-  RK_INDEPENDENT
-  for (size_t i = 0; i < count; i++) out[i] = rk_rounded_bfloat16(x[i]);
-}
-
 RK_LOOP void row_pairs(const float *x, size_t stride, size_t columns, size_t pairs, uint32_t *out, size_t out_stride) {
   enum { AHEAD = 16 };
   for (size_t k = 0; k < pairs; k++, x += 2 * stride, out += out_stride) {
@@ -21,7 +16,7 @@ RK_LOOP void row_pairs(const float *x, size_t stride, size_t columns, size_t pai
   }
 }
 
-RK_DISPATCH(void, rk_float_to_bfloat16, to_bfloat16, (const float *x, size_t count, uint16_t *out), (x, count, out))
+RK_DISPATCH(void, rk_float_to_bfloat16, rk_round_to_bfloat16, (const float *x, size_t count, uint16_t *out), (x, count, out))
 RK_DISPATCH(void, rk_float_row_pairs_to_bfloat16, row_pairs,
             (const float *x, size_t stride, size_t columns, size_t pairs, uint32_t *out, size_t out_stride),
             (x, stride, columns, pairs, out, out_stride))

@@ -143,41 +143,52 @@ extension KernelTests {
             + (adding ? Double(residual[i]) : 0)
           return relu && sum < 0 ? 0 : sum
         }
+        let bits = mask(of: wanted.map { !($0 <= 0) }, channels: channels)
         onEveryInstructionSet { isa in
           let y = Guarded<Float>(x.count)
-          rk_batch_norm_apply(x, rows, channels, mean, scale, shift, adding ? residual : nil, relu, y.pointer)
-          expectClose(y.values, wanted, tolerance: 4e-7, floor: 3, "\(isa) \(rows)x\(channels)")
-          #expect(y.bandsIntact, "\(isa) \(rows)x\(channels)")
-          let inPlace = Guarded(x)
+          let passes = Guarded<UInt8>(bits.count)
           rk_batch_norm_apply(
-            inPlace.pointer, rows, channels, mean, scale, shift, adding ? residual : nil, relu, inPlace.pointer)
-          let withCopy = Guarded<Float>(x.count)
+            x, rows, channels, mean, scale, shift, adding ? residual : nil, y.pointer, relu ? passes.pointer : nil, nil)
+          expectClose(y.values, wanted, tolerance: 4e-7, floor: 3, "\(isa) \(rows)x\(channels)")
+          if relu { expectSame(passes.values, bits, "\(isa) \(rows)x\(channels)") }
+          #expect(y.bandsIntact && passes.bandsIntact, "\(isa) \(rows)x\(channels)")
+          let inPlace = Guarded(x)
           let copy = Guarded<UInt16>(x.count)
           let rounded = Guarded<UInt16>(x.count)
-          rk_batch_norm_apply_bfloat16(
-            x, rows, channels, mean, scale, shift, adding ? residual : nil, relu, withCopy.pointer, copy.pointer)
+          rk_batch_norm_apply(
+            inPlace.pointer, rows, channels, mean, scale, shift, adding ? residual : nil, inPlace.pointer,
+            relu ? passes.pointer : nil, copy.pointer)
           rk_float_to_bfloat16(y.values, x.count, rounded.pointer)
-          expectSame(withCopy.values, y.values, "\(isa) \(rows)x\(channels)")
-          expectSame(copy.values, rounded.values, "\(isa) \(rows)x\(channels)")
-          #expect(withCopy.bandsIntact && copy.bandsIntact, "\(isa) \(rows)x\(channels)")
           expectSame(inPlace.values, y.values, "\(isa) \(rows)x\(channels)")
+          expectSame(copy.values, rounded.values, "\(isa) \(rows)x\(channels)")
+          #expect(inPlace.bandsIntact && copy.bandsIntact, "\(isa) \(rows)x\(channels)")
+        }
+      }
+    }
+
+    /// A row of channels is as many bytes as they need, the first channel the lowest bit of the first byte.
+    private func mask(of passes: [Bool], channels: Int) -> [UInt8] {
+      stride(from: 0, to: passes.count, by: channels).flatMap { row in
+        stride(from: 0, to: channels, by: 8).map { first in
+          (first..<min(first + 8, channels)).reduce(UInt8(0)) { $0 | (passes[row + $1] ? 1 << UInt8($1 - first) : 0) }
         }
       }
     }
 
     /// grad_y behind the ReLU.
-    private func passed(_ gradient: [Float], _ y: [Float]?) -> [Double] {
-      gradient.indices.map { i in y.map { $0[i] <= 0 } ?? false ? 0 : Double(gradient[i]) }
+    private func passed(_ gradient: [Float], _ passes: [Bool]?) -> [Double] {
+      gradient.indices.map { i in passes?[i] ?? true ? Double(gradient[i]) : 0 }
     }
 
     @Test(arguments: [false, true]) func backwardReduce(relu: Bool) {
       for (rows, channels) in shapes {
         let gradient = randomFloats(rows * channels, seed: 18)
-        let y = relu ? randomFloats(rows * channels, seed: 19).map { max(0, $0) } : nil
+        let passes = relu ? randomFloats(rows * channels, seed: 19).map { $0 > 0 } : nil
+        let bits = passes.map { mask(of: $0, channels: channels) }
         let x = randomFloats(rows * channels, seed: 20, mean: 50)
         let mean = randomFloats(channels, seed: 21, mean: 50, deviation: 0.1)
         let inverse = randomFloats(channels, seed: 22, mean: 2, deviation: 0.1)
-        let g = passed(gradient, y)
+        let g = passed(gradient, passes)
         var sums = Array(repeating: 0.0, count: channels)
         var sizes = sums, products = sums, productSizes = sums
         for (i, g) in g.enumerated() {
@@ -190,7 +201,7 @@ extension KernelTests {
         onEveryInstructionSet { isa in
           let sumG = Guarded<Float>(channels)
           let sumGX = Guarded<Float>(channels)
-          rk_batch_norm_backward_reduce(gradient, y, x, rows, channels, mean, inverse, sumG.pointer, sumGX.pointer)
+          rk_batch_norm_backward_reduce(gradient, bits, x, rows, channels, mean, inverse, sumG.pointer, sumGX.pointer)
           for c in 0..<channels {
             #expect(abs(Double(sumG.values[c]) - sums[c]) <= 2e-7 * sizes[c], "\(isa) \(rows)x\(channels)")
             #expect(abs(Double(sumGX.values[c]) - products[c]) <= 5e-7 * productSizes[c], "\(isa) \(rows)x\(channels)")
@@ -205,14 +216,15 @@ extension KernelTests {
       for (rows, channels) in shapes {
         let count = rows * channels
         let gradient = randomFloats(count, seed: 23)
-        let y = relu ? randomFloats(count, seed: 24).map { max(0, $0) } : nil
+        let passes = relu ? randomFloats(count, seed: 24).map { $0 > 0 } : nil
+        let bits = passes.map { mask(of: $0, channels: channels) }
         let x = randomFloats(count, seed: 25, mean: 50)
         let mean = randomFloats(channels, seed: 26, mean: 50, deviation: 0.1)
         let (a, b, d) = (
           randomFloats(channels, seed: 27), randomFloats(channels, seed: 28), randomFloats(channels, seed: 29)
         )
         let start = randomFloats(count, seed: 30)
-        let g = passed(gradient, y)
+        let g = passed(gradient, passes)
         let wanted = (0..<count).map { i in
           let c = i % channels
           return g[i] * Double(a[c]) + (Double(x[i]) - Double(mean[c])) * Double(b[c]) + Double(d[c])
@@ -221,16 +233,24 @@ extension KernelTests {
         onEveryInstructionSet { isa in
           let gradX = Guarded(gradient)
           let gradResidual = Guarded(start)
+          let copy = Guarded<UInt16>(count)
+          let rounded = Guarded<UInt16>(count)
           rk_batch_norm_backward_apply(
-            gradX.pointer, y, x, rows, channels, mean, a, b, d, gradX.pointer,
+            gradX.pointer, bits, x, rows, channels, mean, a, b, d, gradX.pointer, copy.pointer,
             residual == "none" ? nil : gradResidual.pointer, residual == "accumulate")
+          rk_float_to_bfloat16(gradX.values, count, rounded.pointer)
+          expectSame(copy.values, rounded.values, "\(isa) \(rows)x\(channels)")
+          let alone = Guarded<Float>(count)
+          rk_batch_norm_backward_apply(
+            gradient, bits, x, rows, channels, mean, a, b, d, alone.pointer, nil, nil, false)
+          expectSame(alone.values, gradX.values, "\(isa) \(rows)x\(channels)")
           expectClose(gradX.values, wanted, tolerance: 5e-7, floor: 5, "\(isa) \(rows)x\(channels)")
           if residual == "none" {
             expectSame(gradResidual.values, start, "\(isa) \(rows)x\(channels)")
           } else {
             expectClose(gradResidual.values, wantedResidual, tolerance: 0x1p-24, "\(isa) \(rows)x\(channels)")
           }
-          #expect(gradX.bandsIntact && gradResidual.bandsIntact, "\(isa) \(rows)x\(channels)")
+          #expect(gradX.bandsIntact && gradResidual.bandsIntact && copy.bandsIntact, "\(isa) \(rows)x\(channels)")
         }
       }
     }

@@ -23,20 +23,20 @@ void rk_batch_norm_merge(const double *means, const double *m2s, const size_t *c
 void rk_batch_norm_factors(const float *variance, const float *rest, const float *weight, const float *bias,
                            double epsilon, size_t channels, float *scale, float *shift, float *inverse_deviation);
 
-/// y = max(0, (x - mean[c]) * scale[c] + shift[c] + residual); the residual (NULL for none) has x's shape; relu false: no
-/// maximum. y may be x. (x * scale + shift would cancel where the mean is far from zero.)
+/// Bytes that say of each channel of a row, one bit each, whether a ReLU lets it through.
+static inline size_t rk_relu_mask_bytes(size_t channels) { return (channels + 7) / 8; }
+
+/// y = (x - mean[c]) * scale[c] + shift[c] + residual; the residual (NULL for none) has x's shape. With a mask max(0, y), and
+/// the mask, of rk_relu_mask_bytes a row, says where y is above 0 or a NaN. y_bfloat16 (NULL for none) gets y rounded. y may
+/// be x. (x * scale + shift would cancel where the mean is far from zero.)
 void rk_batch_norm_apply(const float *x, size_t rows, size_t channels, const float *mean, const float *scale,
-                         const float *shift, const float *residual, bool relu, float *y);
+                         const float *shift, const float *residual, float *y, uint8_t *mask, uint16_t *y_bfloat16);
 
-/// The same, and y rounded to bfloat16 beside it.
-void rk_batch_norm_apply_bfloat16(const float *x, size_t rows, size_t channels, const float *mean, const float *scale,
-                                  const float *shift, const float *residual, bool relu, float *y,
-                                  uint16_t *y_bfloat16);
-
-/// Per channel, over one chunk: sum of g and sum of g * (x - mean) * inverse_deviation, where g is 0 where y <= 0, else
-/// grad_y (y NULL: g is grad_y).
-void rk_batch_norm_backward_reduce(const float *grad_y, const float *y, const float *x, size_t rows, size_t channels,
-                                   const float *mean, const float *inverse_deviation, float *sum_g, float *sum_g_xhat);
+/// Per channel, over one chunk: sum of g and sum of g * (x - mean) * inverse_deviation, where g is grad_y where the mask
+/// (NULL: everywhere) is set, else 0.
+void rk_batch_norm_backward_reduce(const float *grad_y, const uint8_t *mask, const float *x, size_t rows,
+                                   size_t channels, const float *mean, const float *inverse_deviation, float *sum_g,
+                                   float *sum_g_xhat);
 
 /// Adds `chunks` partial rows [channels] in chunk order, in double; out = (or += when accumulate) the sums.
 void rk_sum_partials(const float *partials, size_t chunks, size_t channels, bool accumulate, float *out);
@@ -47,10 +47,11 @@ void rk_sum_partials(const float *partials, size_t chunks, size_t channels, bool
 void rk_batch_norm_slopes(const float *scale, const float *inverse_deviation, const float *rest, size_t rows,
                           size_t channels, const float *sum_g, float *sum_g_xhat, float *b, float *d);
 
-/// With g as above: grad_x = g * a[c] + (x - mean[c]) * b[c] + d[c]; grad_residual (NULL for none) = (or += when accumulate_residual) g. grad_x may be grad_y.
-void rk_batch_norm_backward_apply(const float *grad_y, const float *y, const float *x, size_t rows, size_t channels,
-                                  const float *mean, const float *a, const float *b, const float *d, float *grad_x,
-                                  float *grad_residual, bool accumulate_residual);
+/// With g as above: grad_x = g * a[c] + (x - mean[c]) * b[c] + d[c], rounded to grad_x_bfloat16 (NULL for none) too;
+/// grad_residual (NULL for none) = (or += when it accumulates) g. grad_x may be grad_y.
+void rk_batch_norm_backward_apply(const float *grad_y, const uint8_t *mask, const float *x, size_t rows,
+                                  size_t channels, const float *mean, const float *a, const float *b, const float *d,
+                                  float *grad_x, uint16_t *grad_x_bfloat16, float *grad_residual, bool accumulates);
 
 /// Sum of each column of a chunk of rows.
 void rk_column_sum(const float *x, size_t rows, size_t channels, float *sum);

@@ -57,8 +57,8 @@ private struct ChannelRows {
     chunks = Chunks(count: rows, grain: max(16, elementwiseGrain / max(1, channels)))
   }
 
-  func forEachChunk(_ body: (_ firstElement: Int, _ rows: Int, _ chunk: Int) -> Void) {
-    Threads.run(chunks.number) { body(chunks[$0].lowerBound * channels, chunks[$0].count, $0) }
+  func forEachChunk(_ body: (_ rows: Range<Int>, _ firstElement: Int, _ chunk: Int) -> Void) {
+    Threads.run(chunks.number) { body(chunks[$0], chunks[$0].lowerBound * channels, $0) }
   }
 }
 
@@ -102,27 +102,22 @@ public func batchNorm(
   let affine = NormalizationFactors(statistics, weight: weight?.storage, bias: bias?.storage, epsilon: epsilon)
   let output = Storage(uninitialized: x.count)
   let input = x.storage
-  let residualPointer = tail.residual?.storage.pointer
-  if Precision.current == .bfloat16 {
-    // A convolution comes next, as a rule, and wants its input rounded.
-    let rounded = BFloat16Buffer(uninitialized: output.count)
-    matrix.forEachChunk { first, rows, _ in
-      rk_batch_norm_apply_bfloat16(
-        input.pointer + first, rows, channels, statistics.mean.pointer, affine.scale.pointer, affine.shift.pointer,
-        residualPointer.map { $0 + first }, tail.relu, output.pointer + first, rounded.pointer + first)
-    }
-    rounded.keep(beside: output)
-  } else {
-    matrix.forEachChunk { first, rows, _ in
-      rk_batch_norm_apply(
-        input.pointer + first, rows, channels, statistics.mean.pointer, affine.scale.pointer, affine.shift.pointer,
-        residualPointer.map { $0 + first }, tail.relu, output.pointer + first)
-    }
+  let residual = tail.residual?.storage
+  let mask = tail.relu ? ReLUMask(rows: matrix.rows, channels: channels) : nil
+  // A convolution comes next, as a rule, and wants its input rounded; one came before, and wants its gradient so.
+  let rounds = Precision.current == .bfloat16
+  let rounded = rounds ? BFloat16Buffer(uninitialized: output.count) : nil
+  matrix.forEachChunk { rows, first, _ in
+    rk_batch_norm_apply(
+      input.pointer + first, rows.count, channels, statistics.mean.pointer, affine.scale.pointer, affine.shift.pointer,
+      residual.map { $0.pointer + first }, output.pointer + first, mask?.row(rows.lowerBound),
+      rounded.map { $0.pointer + first })
   }
+  rounded?.keep(beside: output)
   let nodes = (x: x.node, weight: weight?.node, bias: bias?.node, residual: tail.residual?.node)
-  let keptOutput = tail.relu ? KeptStorage(output, for: "batchNorm") : nil
   if statistics.rows == 0 && nodes.weight == nil && nodes.bias == nil {
     // Frozen, it is a scale for each channel: the input is not kept.
+    let keptOutput = tail.relu ? KeptStorage(output, for: "batchNorm") : nil
     return .recorded(output, shape: x.shape, from: x, tail.residual) { gradient in
       let g = keptOutput.map { reluGradient(gradient, of: $0.unchanged()) } ?? gradient
       nodes.residual?.receive(g)
@@ -133,13 +128,12 @@ public func batchNorm(
   let (keptInput, keptMean) = (KeptStorage(input, for: "batchNorm"), KeptStorage(statistics.mean, for: "batchNorm"))
   return .recorded(output, shape: x.shape, from: x, weight, bias, tail.residual) { gradient in
     let (g, input, mean) = (gradient.storage.pointer, keptInput.unchanged(), keptMean.unchanged())
-    let mask = keptOutput.map { UnsafePointer($0.unchanged().pointer) }
     let partials = Storage(uninitialized: 2 * matrix.chunks.number * channels)
     let sums = Storage(uninitialized: 2 * channels)
     let (partialG, partialGX) = (partials.pointer, partials.pointer + matrix.chunks.number * channels)
-    matrix.forEachChunk { first, rows, chunk in
+    matrix.forEachChunk { rows, first, chunk in
       rk_batch_norm_backward_reduce(
-        g + first, mask.map { $0 + first }, input.pointer + first, rows, channels, mean.pointer,
+        g + first, mask?.row(rows.lowerBound), input.pointer + first, rows.count, channels, mean.pointer,
         affine.inverseDeviation.pointer, partialG + chunk * channels, partialGX + chunk * channels)
     }
     rk_sum_partials(partialG, matrix.chunks.number, channels, false, sums.pointer)
@@ -149,13 +143,15 @@ public func batchNorm(
     nodes.weight?.receive(Tensor(storage: sums, offset: channels, shape: [channels]))
     guard nodes.x != nil || nodes.residual != nil else { return }
     let gradX = Storage(uninitialized: input.count)
+    let rounded = rounds ? BFloat16Buffer(uninitialized: input.count) : nil
     let apply = { (gradResidual: UnsafeMutablePointer<Float>?, accumulate: Bool) in
-      matrix.forEachChunk { first, rows, _ in
+      matrix.forEachChunk { rows, first, _ in
         rk_batch_norm_backward_apply(
-          g + first, mask.map { $0 + first }, input.pointer + first, rows, channels, mean.pointer,
+          g + first, mask?.row(rows.lowerBound), input.pointer + first, rows.count, channels, mean.pointer,
           affine.scale.pointer, slopes.pointer, slopes.pointer + channels, gradX.pointer + first,
-          gradResidual.map { $0 + first }, accumulate)
+          rounded.map { $0.pointer + first }, gradResidual.map { $0 + first }, accumulate)
       }
+      rounded?.keep(beside: gradX)
     }
     if let residual = nodes.residual {
       residual.receive { apply($0, $1) }
@@ -190,10 +186,11 @@ private struct NormalizationFactors {
     let result = Storage(uninitialized: gradient.count)
     let g = gradient.storage.pointer
     let zeros = Storage(repeating: 0, count: matrix.channels)
-    matrix.forEachChunk { first, rows, _ in
+    matrix.forEachChunk { rows, first, _ in
       rk_batch_norm_apply(
-        g + first, rows, matrix.channels, zeros.pointer, scale.pointer, zeros.pointer, nil, false,
-        result.pointer + first)
+        g + first, rows.count, matrix.channels, zeros.pointer, scale.pointer, zeros.pointer, nil,
+        result.pointer + first,
+        nil, nil)
     }
     return Tensor(storage: result, shape: gradient.shape)
   }

@@ -19,9 +19,9 @@ struct BFloat16Buffer {
     }
   }
 
-  /// The same of an activation, which does not change: kept beside it, for the next convolution that reads it.
-  init(activation: Storage) {
-    storage = activation.cached(Self.name) { BFloat16Buffer(activation).storage }
+  /// The same, kept beside the source as long as that stays as it is: for the next convolution that reads it.
+  init(keptBeside source: Storage) {
+    storage = source.cached(Self.name) { BFloat16Buffer(source).storage }
   }
 
   /// Keeps the buffer as the rounded values of `source`, for an operation that writes both in one pass.
@@ -89,7 +89,7 @@ extension Convolution {
   /// The recorded operation with bfloat16 operands in all three products; the gradients are float32.
   func mixedPrecision(_ x: Tensor, weight: Tensor, bias: Tensor?) -> Tensor {
     let recording = isRecording(x, weight, bias)
-    let input = BFloat16Buffer(activation: x.storage)
+    let input = BFloat16Buffer(keptBeside: x.storage)
     let weights = weight.storage
     let output = forward(
       input, weight: weights, reused: !recording, epilogue: ConvolutionEpilogue(bias: bias?.storage))
@@ -98,7 +98,7 @@ extension Convolution {
     let keptWeight = KeptStorage(weights, for: "conv2d")
     return .recorded(output, shape: outputShape, from: x, weight, bias) { gradient in
       let weights = keptWeight.unchanged()
-      let g = BFloat16Buffer(gradient.storage)
+      let g = BFloat16Buffer(keptBeside: gradient.storage)
       nodeX?.receive { backwardInput(g, weight: weights, into: $0, accumulate: $1) }
       if let nodeW, let keptInput {
         nodeW.receive { destination, accumulate in

@@ -259,7 +259,7 @@ public func inferenceConv2d(
     scale: scale?.storage, bias: bias?.storage, residual: residual?.storage, relu: relu)
   let output: Storage
   if Precision.current == .bfloat16 && convolution.supportsBFloat16 {
-    let input = BFloat16Buffer(activation: x.storage)
+    let input = BFloat16Buffer(keptBeside: x.storage)
     output = convolution.forward(input, weight: weight.storage, reused: true, epilogue: epilogue)
   } else {
     output = convolution.forward(x.storage, weight: weight.storage, reused: true, epilogue: epilogue)
