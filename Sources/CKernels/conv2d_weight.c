@@ -16,7 +16,12 @@ enum {
   BLOCK_ROWS = 256,
   // Rows of this many channels fall into so few sets of the L2 cache that half a block fills them.
   MANY_CHANNELS = 2048,
+  // Tiles of a task that copies its columns of the output gradient, and how far apart the copy's rows are: they spread
+  // over all sets of the first cache.
+  MOST_COPIED_TILES = 6,
+  COPY_STRIDE = 80,
 };
+_Static_assert(MOST_COPIED_TILES * RK_TILE_ROWS <= COPY_STRIDE, "a row of the copy holds all tiles");
 
 static size_t tap_count(const rk_conv2d *s) { return s->kernel_height * s->kernel_width; }
 // Units are taps and, of each, the panels of input channels.
@@ -34,9 +39,18 @@ static bool packs_input(const rk_conv2d *s, size_t columns) {
   return tap_count(s) > 1 && s->in_channels >= MANY && s->out_channels >= MANY;
 }
 
+// Whether a task copies its columns of the output gradient, once for all panels of the input, which then are all its own.
+static bool copies_output(const rk_conv2d *s) {
+  bool meets_rows_in_order = tap_count(s) == 1 && s->stride_height == 1 && s->stride_width == 1 &&
+                             s->padding_height == 0 && s->padding_width == 0;
+  return meets_rows_in_order && rows_collide(s->out_channels) && !rows_collide(s->in_channels);
+}
+
 static rk_weight_partition partition_of(const rk_conv2d *s) {
   size_t units = panel_count(s) * tap_count(s), work = rk_output_rows(s) * units * RK_TILE_COLUMNS * s->out_channels;
-  return rk_cut_weight(units, divide_up(s->out_channels, RK_TILE_ROWS), work);
+  size_t tiles = divide_up(s->out_channels, RK_TILE_ROWS);
+  if (!copies_output(s)) return rk_cut_weight(units, tiles, work);
+  return (rk_weight_partition){units, tiles, .unit_groups = 1, .tile_groups = divide_up(tiles, MOST_COPIED_TILES)};
 }
 
 size_t rk_conv2d_backward_weight_tasks(const rk_conv2d *shape) {
@@ -62,9 +76,13 @@ typedef struct {
   rk_weight_share share;
   bool accumulate;
   size_t row, row_end;  // the block of output rows
+  // The output gradient, in place or a copy: where row `a_row` and channel `a_channel` are.
+  const float *a;
+  size_t a_row, a_channel, a_stride;
   size_t stretch_count;
   rk_stretch stretches[BLOCK_ROWS];
   _Alignas(64) float packed[BLOCK_ROWS * RK_TILE_COLUMNS];
+  _Alignas(64) float copy[BLOCK_ROWS * COPY_STRIDE];
 } task;
 
 static size_t tile_channel(const task *t, size_t tile) { return t->shape->out_channels * tile / t->tile_count; }
@@ -79,8 +97,8 @@ static void multiply_tile(const task *t, size_t k, const float *b, size_t b_stri
       .columns = columns,
       .stretches = t->stretches,
       .stretch_count = t->stretch_count,
-      .a = t->grad_output + channel,
-      .a_stride = (ptrdiff_t)t->shape->out_channels,
+      .a = t->a + (channel - t->a_channel),
+      .a_stride = (ptrdiff_t)t->a_stride,
       .b = b,
       .b_stride = (ptrdiff_t)b_stride,
       .b_panel = (ptrdiff_t)b_panel,
@@ -102,11 +120,28 @@ static void find_stretches(task *t, size_t tap) {
   t->stretch_count = rk_find_runs(t->shape, tap, t->row, t->row_end, runs);
   for (size_t r = 0; r < t->stretch_count; r++) {
     t->stretches[r] = (rk_stretch){
-        .a = (ptrdiff_t)(runs[r].output_row * t->shape->out_channels),
+        .a = (ptrdiff_t)((runs[r].output_row - t->a_row) * t->a_stride),
         .b = (ptrdiff_t)(runs[r].input_row * t->shape->in_channels),
         .depth = runs[r].count,
     };
   }
+}
+
+// Finds the block's rows of the output gradient, or makes the copy of the task's columns.
+static void find_output(task *t) {
+  size_t stride = t->shape->out_channels;
+  t->a = t->grad_output;
+  t->a_row = t->a_channel = 0;
+  t->a_stride = stride;
+  if (!copies_output(t->shape)) return;
+  size_t first = tile_channel(t, t->share.tile), columns = tile_channel(t, t->share.tile_end) - first;
+  for (size_t row = t->row; row < t->row_end; row++) {
+    memcpy(t->copy + (row - t->row) * COPY_STRIDE, t->grad_output + row * stride + first, columns * sizeof(float));
+  }
+  t->a = t->copy;
+  t->a_row = t->row;
+  t->a_channel = first;
+  t->a_stride = COPY_STRIDE;
 }
 
 // Copies the input rows of the stretches, from `channel` on: a panel of RK_PANEL columns of all of them, then another.
@@ -185,6 +220,7 @@ void rk_conv2d_backward_weight(const rk_conv2d *shape, const float *input, const
   if (!accumulate) clear_unmet_taps(&t);
   for (t.row = 0; t.row < rows; t.row = t.row_end) {
     t.row_end = minimum(t.row + block, rows);
+    find_output(&t);
     for (size_t unit = t.share.unit; unit < t.share.unit_end; unit++) {
       multiply_tap(&t, unit / panels, unit % panels * RK_TILE_COLUMNS);
     }

@@ -83,7 +83,7 @@ RK_LOOP void adam_step(const rk_adam *options, const float *gradient, float *par
     size_t width = minimum(block, count - i);
     prefetch(gradient + i);
     bool is_unused = keeps_unused && is_zero(gradient + i, width);
-    if (is_unused && rested && !works) continue;
+    if (is_unused && rested) continue;
     prefetch(m + i);
     prefetch(v + i);
     if (is_unused && is_zero(m + i, width) && is_zero(v + i, width)) continue;

@@ -258,6 +258,8 @@ extension KernelTests {
         // The weight gradient from a packed panel of the input: rows a power of two apart, runs of a tap, several blocks.
         convolution(batch: 70, 3, 3, channels: (1024, 30), kernel: (1, 1), stride: (2, 2)),
         convolution(batch: 3, 7, 7, channels: (128, 132), kernel: (3, 3), stride: (2, 2), padding: (1, 1)),
+        // The same from a copy of the output gradient: two blocks, a piece of a panel.
+        convolution(batch: 70, 2, 2, channels: (70, 1024), kernel: (1, 1)),
       ]
 
     @Test(arguments: shapes.indices) func agreesWithTheDefinition(_ index: Int) {
