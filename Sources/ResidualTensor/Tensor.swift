@@ -10,19 +10,22 @@ public struct Tensor {
   public let storage: Storage
   /// Where the tensor stands in the record; nil when no gradient is wanted.
   let node: Node?
+  /// Whether the elements are a gradient that nobody else refers to: who gets it may write its own result there.
+  let mayBeOverwritten: Bool
 
   /// A tensor over existing elements in physical order (`[H, W, N, C]`, see `MemoryFormat`).
   public init(storage: Storage, shape: [Int]) {
     self.init(storage: storage, shape: shape, node: nil)
   }
 
-  init(storage: Storage, shape: [Int], node: Node?) {
+  init(storage: Storage, shape: [Int], node: Node?, mayBeOverwritten: Bool = false) {
     precondition(shape.allSatisfy { $0 >= 0 }, "Tensor: a size in the shape \(shape) is negative")
     precondition(
       storage.count == shape.elementCount, "Tensor: shape \(shape) does not hold \(storage.count) elements")
     self.shape = shape
     self.storage = storage
     self.node = node
+    self.mayBeOverwritten = mayBeOverwritten
   }
 
   /// A tensor of equal elements.

@@ -5,6 +5,32 @@ import Testing
 
 @Suite("Recorded differentiation")
 struct DifferentiationTests {
+  @Test("A gradient that others need too is not overwritten")
+  func sharedGradients() {
+    let values = { (seed: Int) in Tensor((0..<24).map { Float(($0 * seed) % 11) - 4 }, shape: [4, 3, 2, 1]) }
+    func normalized(_ x: Tensor) -> Tensor {
+      batchNorm(x, statistics: BatchStatistics(of: x), weight: nil, bias: nil, epsilon: 1e-3, tail: .init(relu: true))
+    }
+    func gradient(at x: Tensor, _ upstream: Tensor) -> [Float] {
+      let x = x.copied().requiringGrad()
+      normalized(x).backward(upstream)
+      return x.grad?.scalars ?? []
+    }
+    let (a, b, upstream) = (values(5).requiringGrad(), values(7).requiringGrad(), values(3))
+    let wanted = [gradient(at: a, upstream), gradient(at: b, upstream)]
+    #expect(wanted[0] != wanted[1] && wanted[0].contains { $0 != 0 })
+    let sum = normalized(a) + normalized(b)
+    sum.backward(upstream, retainGraph: true)
+    #expect(a.grad?.scalars == wanted[0] && b.grad?.scalars == wanted[1])
+    #expect(upstream.scalars == values(3).scalars)
+    sum.backward(upstream)
+    #expect(a.grad?.scalars == wanted[0].map { 2 * $0 } && b.grad?.scalars == wanted[1].map { 2 * $0 })
+    // With nobody else to look at it, the gradient between the two is memory for the next.
+    let (c, d) = (values(5).requiringGrad(), values(7).requiringGrad())
+    (normalized(c) * 1 + normalized(d) * 1).backward(upstream)
+    #expect(c.grad?.scalars == wanted[0] && d.grad?.scalars == wanted[1])
+  }
+
   @Test("A tensor that is used twice gets the sum of both gradients")
   func twoUses() {
     let x = Tensor([1, -2, 3], shape: [3]).requiringGrad()

@@ -97,7 +97,8 @@ public final class Node {
 
   /// Hands out what `backward` needs and forgets it, or only the gradient if the record is retained.
   func consume(retaining: Bool) -> (Propagate, Tensor)? {
-    guard !isLeaf, let gradient else { return nil }
+    let isAlone = isKnownUniquelyReferenced(&received)
+    guard !isLeaf, let storage = received else { return nil }
     guard let propagate else {
       preconditionFailure(
         "backward: this part of the computation was already differentiated; run the forward pass again before the next backward, or pass retainGraph: true to the first"
@@ -105,7 +106,7 @@ public final class Node {
     }
     received = nil
     if !retaining { self.propagate = nil }
-    return (propagate, gradient)
+    return (propagate, Tensor(storage: storage, shape: shape, node: nil, mayBeOverwritten: isAlone))
   }
 
   func dropInputs() -> [Node] {

@@ -142,7 +142,7 @@ public func batchNorm(
     nodes.bias?.receive(Tensor(storage: sums, offset: 0, shape: [channels]))
     nodes.weight?.receive(Tensor(storage: sums, offset: channels, shape: [channels]))
     guard nodes.x != nil || nodes.residual != nil else { return }
-    let gradX = Storage(uninitialized: input.count)
+    let gradX = gradient.mayBeOverwritten ? gradient.storage : Storage(uninitialized: input.count)
     let rounded = rounds ? BFloat16Buffer(uninitialized: input.count) : nil
     let apply = { (gradResidual: UnsafeMutablePointer<Float>?, accumulate: Bool) in
       matrix.forEachChunk { rows, first, _ in
@@ -151,6 +151,7 @@ public func batchNorm(
           affine.scale.pointer, slopes.pointer, slopes.pointer + channels, gradX.pointer + first,
           rounded.map { $0.pointer + first }, gradResidual.map { $0 + first }, accumulate)
       }
+      gradX.markChanged()
       rounded?.keep(beside: gradX)
     }
     if let residual = nodes.residual {
