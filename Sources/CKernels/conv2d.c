@@ -32,19 +32,21 @@ void rk_conv2d_backward_input(const rk_conv2d *shape, const float *grad_output, 
 }
 
 // Whether a weight that is used once is better packed by every task for itself.
-static bool packing_inside_pays(const rk_conv2d *s) {
+static bool packing_inside_pays(const rk_conv2d *s, bool gradient) {
   enum { MOST_ROWS = 512, FEWEST_WEIGHTS = 1 << 18, FEWEST_SMALL_IMAGES = 64, ONE_TASK = 1 << 17 };
   // One task packs nothing twice.
   if (rk_output_rows(s) * rk_weight_count(s) <= ONE_TASK) return true;
   // Few images of 2x2 do not pay for transforming weights that are used once.
   bool small = rk_winograd_of(s) == &rk_winograd_2x2 && s->batch < FEWEST_SMALL_IMAGES;
-  return (small || !rk_winograd_pays(s)) && rk_direct_pays(s, MOST_ROWS, FEWEST_WEIGHTS);
+  rk_product product = rk_product_of(s, gradient);
+  return (small || !rk_winograd_pays(s)) && rk_direct_pays(s, MOST_ROWS, FEWEST_WEIGHTS) &&
+         rk_product_direct_packs_once(&product);
 }
 
-bool rk_conv2d_forward_prefers_direct(const rk_conv2d *shape) { return packing_inside_pays(shape); }
+bool rk_conv2d_forward_prefers_direct(const rk_conv2d *shape) { return packing_inside_pays(shape, false); }
 
 bool rk_conv2d_backward_input_prefers_direct(const rk_conv2d *shape) {
-  return rk_planes_gradient_pays(shape) || packing_inside_pays(shape);
+  return rk_planes_gradient_pays(shape) || packing_inside_pays(shape, true);
 }
 
 size_t rk_conv2d_forward_direct_tasks(const rk_conv2d *shape) {

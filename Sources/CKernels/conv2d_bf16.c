@@ -129,10 +129,16 @@ void rk_conv2d_bf16_backward_input(const rk_conv2d *shape, const uint16_t *grad_
   run(&product, grad_output, packed, NULL, accumulate, grad_input, task);
 }
 
-bool rk_conv2d_bf16_prefers_direct(const rk_conv2d *s) {
+static bool prefers_direct(const rk_conv2d *s, bool gradient) {
   enum { MOST_ROWS = 1024, FEWEST_WEIGHTS = 1 << 16 };
-  return rk_direct_pays(s, MOST_ROWS, FEWEST_WEIGHTS);
+  if (!rk_direct_pays(s, MOST_ROWS, FEWEST_WEIGHTS)) return false;
+  rk_product product = product_of_pairs(s, gradient);
+  return rk_product_direct_packs_once(&product);
 }
+
+bool rk_conv2d_bf16_forward_prefers_direct(const rk_conv2d *shape) { return prefers_direct(shape, false); }
+
+bool rk_conv2d_bf16_backward_input_prefers_direct(const rk_conv2d *shape) { return prefers_direct(shape, true); }
 
 size_t rk_conv2d_bf16_forward_direct_tasks(const rk_conv2d *shape) {
   rk_product product = product_of_pairs(shape, false);

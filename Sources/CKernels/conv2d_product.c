@@ -243,6 +243,11 @@ size_t rk_product_direct_tasks(const rk_product *product) {
   return part.chunks * part.groups;
 }
 
+bool rk_product_direct_packs_once(const rk_product *product) {
+  tap_box box = met_taps(product);
+  return direct_partition(product, &box).chunks == 1;
+}
+
 static void pack_panels(const task *t, const float *weight, float *out) {
   const rk_product *p = t->product;
   for (size_t panel = t->panel; panel < t->panel_end; panel++) {

@@ -29,7 +29,8 @@ void rk_conv2d_bf16_backward_input(const rk_conv2d *shape, const uint16_t *grad_
 // With the weight as it is, as in conv2d.h.
 
 /// Whether the direct functions are the faster way to use a weight once.
-bool rk_conv2d_bf16_prefers_direct(const rk_conv2d *shape);
+bool rk_conv2d_bf16_forward_prefers_direct(const rk_conv2d *shape);
+bool rk_conv2d_bf16_backward_input_prefers_direct(const rk_conv2d *shape);
 
 size_t rk_conv2d_bf16_forward_direct_tasks(const rk_conv2d *shape);
 void rk_conv2d_bf16_forward_direct(const rk_conv2d *shape, const uint16_t *input, const float *weight,

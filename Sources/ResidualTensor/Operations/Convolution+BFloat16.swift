@@ -56,7 +56,7 @@ extension Convolution {
   /// The float32 output of a product of bfloat16 operands, finished in float32.
   func forward(_ input: BFloat16Buffer, weight: Storage, reused: Bool, epilogue: ConvolutionEpilogue) -> Storage {
     makeOutput(epilogue) { shape, epilogue, output in
-      if !reused && rk_conv2d_bf16_prefers_direct(shape) {
+      if !reused && rk_conv2d_bf16_forward_prefers_direct(shape) {
         Threads.run(rk_conv2d_bf16_forward_direct_tasks(shape)) {
           rk_conv2d_bf16_forward_direct(shape, input.pointer, weight.pointer, epilogue, output, $0)
         }
@@ -73,7 +73,7 @@ extension Convolution {
     _ gradient: BFloat16Buffer, weight: Storage, into destination: UnsafeMutablePointer<Float>, accumulate: Bool
   ) {
     withKernel { shape in
-      if rk_conv2d_bf16_prefers_direct(shape) {
+      if rk_conv2d_bf16_backward_input_prefers_direct(shape) {
         Threads.run(rk_conv2d_bf16_backward_input_direct_tasks(shape)) {
           rk_conv2d_bf16_backward_input_direct(shape, gradient.pointer, weight.pointer, accumulate, destination, $0)
         }
