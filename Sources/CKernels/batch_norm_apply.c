@@ -5,11 +5,6 @@
 #include "dispatch.h"
 #include "relu_mask.h"
 
-enum { LANES = 16 };
-typedef float floats __attribute__((vector_size(LANES * 4), aligned(4), may_alias));
-typedef int32_t ints __attribute__((vector_size(LANES * 4)));
-typedef bool flags __attribute__((ext_vector_type(LANES)));
-
 RK_LOOP void apply_row(const float *x, size_t channels, const float *mean, const float *scale, const float *shift,
                        const float *residual, bool adds_residual, float *y, uint8_t *mask, bool relu) {
   size_t c = 0;

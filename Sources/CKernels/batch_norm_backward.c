@@ -87,11 +87,6 @@ RK_LOOP void reduce(const float *grad_y, const uint8_t *mask, const float *x, si
   }
 }
 
-enum { LANES = 16 };
-typedef float floats __attribute__((vector_size(LANES * 4), aligned(4), may_alias));
-typedef int32_t ints __attribute__((vector_size(LANES * 4)));
-typedef bool flags __attribute__((ext_vector_type(LANES)));
-
 /// What becomes of g, the gradient behind the ReLU, besides its part in grad_x.
 typedef enum { drop, store, accumulate } residual_use;
 

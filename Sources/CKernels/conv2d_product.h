@@ -12,11 +12,11 @@ void rk_product_run(const rk_product *product, void (*by_rows)(const rk_tile *),
 
 /// With weights [KH, KW, O, I], packed by the product's own function where they are needed.
 size_t rk_product_direct_tasks(const rk_product *product);
-
-/// Whether no two of these tasks pack the same panel of the weight.
-bool rk_product_direct_packs_once(const rk_product *product);
 void rk_product_run_direct(const rk_product *product, void (*by_rows)(const rk_tile *), const float *source,
                            const float *weight, const rk_epilogue *epilogue, bool accumulate, float *result,
                            size_t task);
+
+/// Whether no two of these tasks pack the same panel of the weight.
+bool rk_product_direct_packs_once(const rk_product *product);
 
 #endif

@@ -1,7 +1,6 @@
 // Which elements a ReLU lets through, one bit for each: what a backward pass reads in place of the result.
 //
-// A row of channels takes rk_relu_mask_bytes; channel c is bit c % 8 of byte c / 8. `flags` is a vector of as many bools as
-// `values` has lanes, and lies in memory as such bits.
+// A row of channels takes rk_relu_mask_bytes; channel c is bit c % 8 of byte c / 8. A vector of bools lies in memory like that.
 #ifndef RESIDUAL_RELU_MASK_H
 #define RESIDUAL_RELU_MASK_H
 
@@ -16,7 +15,13 @@
 #error "the first bit is in the first byte"
 #endif
 
-/// Stores the flags of channels from `c` on, a multiple of the lanes.
+/// What the writing passes work on at a time.
+enum { LANES = 16 };
+typedef float floats __attribute__((vector_size(LANES * 4), aligned(4), may_alias));
+typedef int32_t ints __attribute__((vector_size(LANES * 4)));
+typedef bool flags __attribute__((ext_vector_type(LANES)));
+
+/// Stores or loads the flags of a row's channels from `c` on, a multiple of their number.
 #define STORE_MASK(row, c, flags) memcpy((row) + (c) / 8, &(flags), sizeof(flags))
 #define LOAD_MASK(row, c, flags) memcpy(&(flags), (row) + (c) / 8, sizeof(flags))
 
