@@ -60,14 +60,12 @@ RK_LOOP void reduce_rows(const float *grad_y, const uint8_t *mask, bool masked, 
     for (size_t row = 0, added; row < rows; row += added) {
       const float *g = grad_y + row * channels + begin, *value = x + row * channels + begin;
       const uint8_t *bits = masked ? mask + row * rk_relu_mask_bytes(channels) + begin / 8 : NULL;
-      if (rows - row < group) {
-        added = 1;
+      added = rows - row < group ? 1 : group;
+      if (added == 1) {
         add_gradients(g, bits, masked, value, 1, channels, width, mean + begin, total_g, total_gx);
       } else if (has_wide_registers) {
-        added = group;
         add_lines_of_gradients(g, bits, masked, value, group, channels, width, mean + begin, total_g, total_gx);
       } else {
-        added = group;
         add_gradients(g, bits, masked, value, group, channels, width, mean + begin, total_g, total_gx);
       }
     }

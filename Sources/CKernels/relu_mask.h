@@ -8,9 +8,6 @@
 #include <stdint.h>
 #include <string.h>
 
-#include "arithmetic.h"
-#include "batch_norm.h"
-
 #if __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
 #error "the first bit is in the first byte"
 #endif

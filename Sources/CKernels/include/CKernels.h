@@ -1,4 +1,4 @@
-// Vector kernels of Residual: everything that touches every element of a tensor.
+// Vector kernels of Residual: everything that touches every element of a tensor. And what Swift can't call: pages.h.
 //
 // Conventions that hold for every function here:
 //  - Matrices are row-major. Activations are [H, W, N, C]: a "row" is one position of one image, C floats long.

@@ -73,7 +73,8 @@ public enum MemoryPool {
     guard let block = MemoryBlock.allocated(size: size) else {
       preconditionFailure("out of memory: a tensor of \(bytes) bytes; \(allocatedBytes) bytes are already allocated")
     }
-    _ = removed.reduce(0) { filled, old in filled + old.release(to: block, at: filled) }
+    var filled = 0
+    for old in removed { filled += old.release(to: block, at: filled) }
     return block.pointer
   }
 

@@ -190,8 +190,7 @@ private struct NormalizationFactors {
     matrix.forEachChunk { rows, first, _ in
       rk_batch_norm_apply(
         g + first, rows.count, matrix.channels, zeros.pointer, scale.pointer, zeros.pointer, nil,
-        result.pointer + first,
-        nil, nil)
+        result.pointer + first, nil, nil)
     }
     return Tensor(storage: result, shape: gradient.shape)
   }

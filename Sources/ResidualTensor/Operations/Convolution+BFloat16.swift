@@ -11,7 +11,7 @@ struct BFloat16Buffer {
   init(uninitialized count: Int) { storage = Storage(uninitialized: (count + 1) / 2) }
 
   /// The nearest bfloat16 of each float, ties to even.
-  init(_ source: Storage) {
+  private init(_ source: Storage) {
     self.init(uninitialized: source.count)
     let target = pointer
     Threads.run(over: source.count, grain: elementwiseGrain) {
