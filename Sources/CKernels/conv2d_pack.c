@@ -4,7 +4,7 @@
 #include "conv2d_winograd.h"
 #include "microkernel.h"
 
-enum { TASK_FLOATS = 64 * 1024 };
+enum { TASK_FLOATS = 8 * 1024, MOST_TASKS = 16 };
 
 void rk_pack_matrix(const rk_product *p, const float *weight, size_t panel, size_t tap, size_t channel, size_t depth,
                     float *out) {
@@ -33,7 +33,7 @@ size_t rk_conv2d_pack_tasks(const rk_conv2d *shape, rk_pack pack) {
   rk_product p = rk_product_of(shape, pack == RK_PACK_BACKWARD_INPUT);
   if (rk_winograd_pays(shape)) return rk_winograd_pack_tasks(&p);
   size_t matrices = rk_packed_matrices(&p), tasks = matrices * p.depth * RK_PANEL / TASK_FLOATS;
-  return tasks < 1 ? 1 : tasks < matrices ? tasks : matrices;
+  return minimum(maximum(tasks, 1), minimum(matrices, MOST_TASKS));
 }
 
 void rk_conv2d_pack(const rk_conv2d *shape, rk_pack pack, const float *weight, float *packed, size_t task) {

@@ -50,7 +50,10 @@ static rk_weight_partition partition_of(const rk_conv2d *s) {
   size_t units = panel_count(s) * tap_count(s), work = rk_output_rows(s) * units * RK_TILE_COLUMNS * s->out_channels;
   size_t tiles = divide_up(s->out_channels, RK_TILE_ROWS);
   if (!copies_output(s)) return rk_cut_weight(units, tiles, work);
-  return (rk_weight_partition){units, tiles, .unit_groups = 1, .tile_groups = divide_up(tiles, MOST_COPIED_TILES)};
+  // A multiple of what threads there are, as a rule, or one of them has a task more.
+  enum { THREADS = 8 };
+  size_t groups = divide_up(divide_up(tiles, MOST_COPIED_TILES), THREADS) * THREADS;
+  return (rk_weight_partition){units, tiles, .unit_groups = 1, .tile_groups = minimum(groups, tiles)};
 }
 
 size_t rk_conv2d_backward_weight_tasks(const rk_conv2d *shape) {

@@ -128,6 +128,20 @@ struct ConvolutionExample {
     return packed.values
   }
 
+  var canBeTransposed: Bool { withUnsafePointer(to: shape, rk_conv2d_forward_can_be_transposed) }
+
+  /// The output by the transposed product.
+  func transposed(_ epilogue: UnsafePointer<rk_epilogue>?) -> [Float] {
+    let packed = Guarded<Float>(withUnsafePointer(to: shape, rk_conv2d_packed_rows_count))
+    withUnsafePointer(to: shape) { shape in
+      for task in 0..<rk_conv2d_pack_rows_tasks(shape) { rk_conv2d_pack_rows(shape, input, packed.pointer, task) }
+    }
+    #expect(packed.bandsIntact, "\(shape.name)")
+    return run(shape.outputCount, initial: nil, tasks: rk_conv2d_forward_transposed_tasks) {
+      rk_conv2d_forward_transposed($0, packed.pointer, weight, epilogue, $1, $2)
+    }
+  }
+
   private func runTasks(
     _ count: (UnsafePointer<rk_conv2d>?, rk_pack) -> Int, _ pack: rk_pack,
     _ body: (UnsafePointer<rk_conv2d>, Int) -> Void
@@ -260,6 +274,11 @@ extension KernelTests {
         convolution(batch: 3, 7, 7, channels: (128, 132), kernel: (3, 3), stride: (2, 2), padding: (1, 1)),
         // The same from a copy of the output gradient: two blocks, a piece of a panel.
         convolution(batch: 70, 2, 2, channels: (70, 1024), kernel: (1, 1)),
+        // The transposed product: all taps of one position, some, none; pieces of the input's channels, of a block of
+        // output channels and of a panel of rows.
+        convolution(batch: 70, 2, 3, channels: (20, 77), kernel: (2, 3)),
+        convolution(batch: 33, 2, 2, channels: (270, 36), kernel: (3, 3), stride: (2, 2), padding: (1, 1)),
+        convolution(batch: 5, 1, 1, channels: (3, 40), kernel: (1, 1), stride: (5, 5), padding: (1, 1)),
       ]
 
     @Test(arguments: shapes.indices) func agreesWithTheDefinition(_ index: Int) {
@@ -276,6 +295,11 @@ extension KernelTests {
           rk_conv2d_forward_direct($0, example.input, example.weight, nil, $1, $2)
         }
         example.expectSums(direct, example.output, terms: example.forwardTerms, "\(isa) forward, direct")
+
+        if example.canBeTransposed {
+          example.expectSums(
+            example.transposed(nil), example.output, terms: example.forwardTerms, "\(isa) forward, transposed")
+        }
 
         let gradientPack = example.packed(RK_PACK_BACKWARD_INPUT)
         let inputGradient = example.run(shape.inputCount, initial: nil, tasks: rk_conv2d_backward_input_tasks) {
@@ -332,6 +356,11 @@ extension KernelTests {
         }
         example.expectSums(
           output, example.finished(epilogue), terms: example.forwardTerms, "\(isa) epilogue \(epilogue)")
+        if example.canBeTransposed {
+          example.expectSums(
+            example.withEpilogue(epilogue) { example.transposed($0) }, example.finished(epilogue),
+            terms: example.forwardTerms, "\(isa) transposed, epilogue \(epilogue)")
+        }
       }
     }
 

@@ -103,6 +103,15 @@ static void check(rk_conv2d s) {
     for (size_t t = rk_conv2d_forward_direct_tasks(&s); t-- > 0;)
       rk_conv2d_forward_direct(&s, x, w, &epilogue, y, t);
     compare("forward, direct", &s, y, wanted_y, outputs, taps * s.in_channels);
+    if (rk_conv2d_forward_can_be_transposed(&s)) {
+      float *rows = random_floats(rk_conv2d_packed_rows_count(&s));
+      for (size_t t = rk_conv2d_pack_rows_tasks(&s); t-- > 0;) rk_conv2d_pack_rows(&s, x, rows, t);
+      spoil(y, outputs);
+      for (size_t t = rk_conv2d_forward_transposed_tasks(&s); t-- > 0;)
+        rk_conv2d_forward_transposed(&s, rows, w, &epilogue, y, t);
+      compare("forward, transposed", &s, y, wanted_y, outputs, taps * s.in_channels);
+      free(rows);
+    }
 
     spoil(gx, inputs);
     for (size_t t = rk_conv2d_backward_input_tasks(&s); t-- > 0;)
@@ -138,6 +147,7 @@ int main(void) {
       {70, 4, 19, 2, 5, 3, 3, 1, 1, 1, 1, 0, 0},     {1, 3, 200, 4, 9, 5, 4, 1, 3, 2, 6, 0, 0},
       {4, 5, 6, 1, 7, 1, 1, 2, 2, 0, 0, 0, 0},       {70, 3, 3, 1024, 30, 1, 1, 2, 2, 0, 0, 0, 0},
       {3, 7, 7, 128, 132, 3, 3, 2, 2, 1, 1, 0, 0},   {70, 2, 2, 70, 1024, 1, 1, 1, 1, 0, 0, 0, 0},
+      {33, 2, 2, 270, 36, 3, 3, 2, 2, 1, 1, 0, 0},   {5, 1, 1, 3, 40, 1, 1, 5, 5, 1, 1, 0, 0},
   };
   for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) check(shapes[i]);
   printf("%zu shapes on", sizeof shapes / sizeof *shapes);

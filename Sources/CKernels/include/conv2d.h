@@ -65,6 +65,22 @@ size_t rk_conv2d_backward_input_direct_tasks(const rk_conv2d *shape);
 void rk_conv2d_backward_input_direct(const rk_conv2d *shape, const float *grad_output, const float *weight,
                                      bool accumulate, float *grad_input, size_t task);
 
+// The forward pass as the transposed product, with the weight as it is: where the output has one position, or each of
+// its positions reads the input's same one, and output rows are few beside the weight, packing the input costs less.
+
+/// Whether the sizes allow it, and whether it is the fastest way to use a weight once.
+bool rk_conv2d_forward_can_be_transposed(const rk_conv2d *shape);
+bool rk_conv2d_forward_prefers_transposed(const rk_conv2d *shape);
+
+/// The input as it wants it, and the floats that takes.
+size_t rk_conv2d_packed_rows_count(const rk_conv2d *shape);
+size_t rk_conv2d_pack_rows_tasks(const rk_conv2d *shape);
+void rk_conv2d_pack_rows(const rk_conv2d *shape, const float *input, float *packed, size_t task);
+
+size_t rk_conv2d_forward_transposed_tasks(const rk_conv2d *shape);
+void rk_conv2d_forward_transposed(const rk_conv2d *shape, const float *packed_rows, const float *weight,
+                                  const rk_epilogue *epilogue, float *output, size_t task);
+
 // The same three by plain loops over every index, single-threaded, weights unpacked: the readable reference.
 void rk_conv2d_forward_loops(const rk_conv2d *shape, const float *input, const float *weight, const float *bias,
                              float *output);

@@ -79,17 +79,33 @@ struct Convolution {
     return weight.cached("packed\(pack.rawValue) \(withKernel(rk_conv2d_arrangement))", make: make)
   }
 
+  /// The input as the transposed product wants it.
+  private func packedRows(_ input: Storage) -> Storage {
+    withKernel { shape in
+      let packed = Storage(uninitialized: rk_conv2d_packed_rows_count(shape))
+      Threads.run(rk_conv2d_pack_rows_tasks(shape)) {
+        rk_conv2d_pack_rows(shape, input.pointer, packed.pointer, $0)
+      }
+      return packed
+    }
+  }
+
   func withKernel<Result>(_ body: (UnsafePointer<rk_conv2d>) -> Result) -> Result {
     withUnsafePointer(to: kernel, body)
   }
 
   /// The output `[N, O, OH, OW]`, finished as `epilogue` says as each sum is complete.
   ///
-  /// A weight that is used once, as in training, may be packed piece by piece inside the product; one that is `reused`
-  /// is packed before the first use.
+  /// A weight that is used once, as in training, may be packed piece by piece inside the product, or not at all where it
+  /// is large beside the input; one that is `reused` is packed before the first use.
   func forward(_ input: Storage, weight: Storage, reused: Bool, epilogue: ConvolutionEpilogue) -> Storage {
     makeOutput(epilogue) { shape, epilogue, output in
-      if !reused && rk_conv2d_forward_prefers_direct(shape) {
+      if !reused && rk_conv2d_forward_prefers_transposed(shape) {
+        let rows = packedRows(input)
+        Threads.run(rk_conv2d_forward_transposed_tasks(shape)) {
+          rk_conv2d_forward_transposed(shape, rows.pointer, weight.pointer, epilogue, output, $0)
+        }
+      } else if !reused && rk_conv2d_forward_prefers_direct(shape) {
         Threads.run(rk_conv2d_forward_direct_tasks(shape)) {
           rk_conv2d_forward_direct(shape, input.pointer, weight.pointer, epilogue, output, $0)
         }
