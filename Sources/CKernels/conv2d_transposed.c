@@ -13,20 +13,11 @@
 
 enum { MOST_TAPS = 64, PACKED_DEPTH = 256 };
 
-// The taps that meet data, and the first of the input rows that each one meets: the others follow it.
-typedef struct {
-  size_t count, numbers[MOST_TAPS], input_rows[MOST_TAPS];
-} tap_list;
-
-static tap_list met_taps(const rk_conv2d *s) {
-  tap_list taps = {0};
-  for (size_t tap = 0; tap < s->kernel_height * s->kernel_width; tap++) {
-    rk_run run;
-    if (rk_find_runs(s, tap, 0, 1, &run) == 0) continue;
-    taps.numbers[taps.count] = tap;
-    taps.input_rows[taps.count++] = run.input_row;
-  }
-  return taps;
+// The first of the input rows that a tap meets, which meets all output rows: the others follow it.
+static size_t first_input_row(const rk_conv2d *s, size_t tap) {
+  rk_run run = {0};
+  rk_find_runs(s, tap, 0, 1, &run);
+  return run.input_row;
 }
 
 static bool rows_are_in_order(const rk_conv2d *s) {
@@ -51,7 +42,9 @@ bool rk_conv2d_forward_prefers_transposed(const rk_conv2d *s) {
 
 // Packed rows: for each panel of output rows and each tap that meets data, [in_channels][32].
 
-static size_t matrix_count(const rk_conv2d *s) { return divide_up(rk_output_rows(s), RK_PANEL) * met_taps(s).count; }
+static size_t matrix_count(const rk_conv2d *s) {
+  return divide_up(rk_output_rows(s), RK_PANEL) * rk_met_tap_count(s);
+}
 
 size_t rk_conv2d_packed_rows_count(const rk_conv2d *s) {
   if (rk_transposed_winograd_possible(s)) return rk_transposed_winograd_packed_count(s);
@@ -65,14 +58,15 @@ size_t rk_conv2d_pack_rows_tasks(const rk_conv2d *s) {
 
 void rk_conv2d_pack_rows(const rk_conv2d *s, const float *input, float *packed, size_t task) {
   if (rk_transposed_winograd_possible(s)) return rk_transposed_winograd_pack(s, input, packed, task);
-  tap_list taps = met_taps(s);
-  size_t rows = rk_output_rows(s), depth = s->in_channels, pieces = divide_up(depth, PACKED_DEPTH);
+  size_t taps = rk_met_tap_count(s), rows = rk_output_rows(s), depth = s->in_channels;
+  size_t pieces = divide_up(depth, PACKED_DEPTH);
   size_t all = matrix_count(s) * pieces, tasks = rk_conv2d_pack_rows_tasks(s);
   for (size_t n = all * task / tasks; n < all * (task + 1) / tasks; n++) {
-    size_t matrix = n / pieces, row = matrix / taps.count * RK_PANEL, channel = n % pieces * PACKED_DEPTH;
-    rk_microkernels_current()->transpose(
-        input + (taps.input_rows[matrix % taps.count] + row) * depth + channel, depth, minimum(rows - row, RK_PANEL),
-        minimum(depth - channel, PACKED_DEPTH), packed + (matrix * depth + channel) * RK_PANEL);
+    size_t matrix = n / pieces, row = matrix / taps * RK_PANEL, channel = n % pieces * PACKED_DEPTH;
+    size_t input_row = first_input_row(s, rk_met_tap(s, matrix % taps)) + row;
+    rk_microkernels_current()->transpose(input + input_row * depth + channel, depth, minimum(rows - row, RK_PANEL),
+                                         minimum(depth - channel, PACKED_DEPTH),
+                                         packed + (matrix * depth + channel) * RK_PANEL);
   }
 }
 
@@ -153,19 +147,18 @@ void rk_conv2d_forward_transposed(const rk_conv2d *s, const float *packed, const
   if (rk_transposed_winograd_possible(s)) {
     return rk_transposed_winograd_run(s, packed, weight, epilogue, output, number);
   }
-  tap_list taps = met_taps(s);
-  size_t depth = s->in_channels, rows = rk_output_rows(s);
+  size_t taps = rk_met_tap_count(s), depth = s->in_channels, rows = rk_output_rows(s);
   task t = {
       .shape = s,
       .packed = packed,
       .weight = weight,
-      .panel_stride = taps.count * depth * RK_PANEL,
-      .stretch_count = taps.count,
+      .panel_stride = taps * depth * RK_PANEL,
+      .stretch_count = taps,
       .sums = rk_scratch(RK_BLOCK_CHANNELS * RK_TILE_COLUMNS * sizeof(float)),
   };
-  for (size_t k = 0; k < taps.count; k++) {
+  for (size_t k = 0; k < taps; k++) {
     t.stretches[k] = (rk_stretch){
-        .a = (ptrdiff_t)(taps.numbers[k] * s->out_channels * depth),
+        .a = (ptrdiff_t)(rk_met_tap(s, k) * s->out_channels * depth),
         .b = (ptrdiff_t)(k * depth * RK_PANEL),
         .depth = depth,
     };

@@ -24,7 +24,7 @@ enum {
 _Static_assert(MOST_COPIED_TILES * RK_TILE_ROWS <= COPY_STRIDE, "a row of the copy holds all tiles");
 
 static size_t tap_count(const rk_conv2d *s) { return s->kernel_height * s->kernel_width; }
-// Units are taps and, of each, the panels of input channels.
+// Units are the taps that meet data and, of each, the panels of input channels.
 static size_t panel_count(const rk_conv2d *s) { return divide_up(s->in_channels, RK_TILE_COLUMNS); }
 
 // Rows a multiple of 4 KiB apart fall into one set of the first cache and few of the second.
@@ -47,7 +47,7 @@ static bool copies_output(const rk_conv2d *s) {
 }
 
 static rk_weight_partition partition_of(const rk_conv2d *s) {
-  size_t units = panel_count(s) * tap_count(s), work = rk_output_rows(s) * units * RK_TILE_COLUMNS * s->out_channels;
+  size_t units = panel_count(s) * rk_met_tap_count(s), work = rk_output_rows(s) * units * RK_TILE_COLUMNS * s->out_channels;
   size_t tiles = divide_up(s->out_channels, RK_TILE_ROWS);
   if (!copies_output(s)) return rk_cut_weight(units, tiles, work);
   // A multiple of what threads there are, as a rule, or one of them has a task more.
@@ -59,6 +59,7 @@ static rk_weight_partition partition_of(const rk_conv2d *s) {
 size_t rk_conv2d_backward_weight_tasks(const rk_conv2d *shape) {
   if (rk_winograd_weight_pays(shape)) return rk_winograd_weight_tasks(shape);
   if (rk_gathered_weight_pays(shape)) return rk_gathered_weight_tasks(shape);
+  if (rk_met_tap_count(shape) == 0) return 0;
   rk_weight_partition part = partition_of(shape);
   return rk_weight_tasks(&part);
 }
@@ -183,24 +184,6 @@ static void multiply_tap(task *t, size_t tap, size_t channel) {
   }
 }
 
-// Taps that meet only padding have no gradient: clears those of the task.
-static void clear_unmet_taps(const task *t) {
-  const rk_conv2d *s = t->shape;
-  size_t top = tile_channel(t, t->share.tile), bottom = tile_channel(t, t->share.tile_end), panels = panel_count(s);
-  for (size_t unit = t->share.unit, next; unit < t->share.unit_end; unit = next) {
-    size_t tap = unit / panels, panel = unit % panels;
-    next = minimum((tap + 1) * panels, t->share.unit_end);
-    if (!rk_area_is_empty(rk_tap_area(s, tap))) continue;
-    size_t channel = panel * RK_TILE_COLUMNS;
-    size_t columns = minimum((panel + next - unit) * RK_TILE_COLUMNS, s->in_channels) - channel;
-    if (columns == s->in_channels) {
-      memset(gradient_at(t, tap, top, 0), 0, (bottom - top) * columns * sizeof(float));
-      continue;
-    }
-    for (size_t o = top; o < bottom; o++) memset(gradient_at(t, tap, o, channel), 0, columns * sizeof(float));
-  }
-}
-
 void rk_conv2d_backward_weight(const rk_conv2d *shape, const float *input, const float *grad_output, bool accumulate,
                                float *grad_weight, size_t number) {
   if (rk_winograd_weight_pays(shape)) {
@@ -220,12 +203,11 @@ void rk_conv2d_backward_weight(const rk_conv2d *shape, const float *input, const
   t.share = rk_weight_share_of(&part, number);
   t.accumulate = accumulate;
   size_t rows = rk_output_rows(shape), block = block_rows(shape), panels = panel_count(shape);
-  if (!accumulate) clear_unmet_taps(&t);
   for (t.row = 0; t.row < rows; t.row = t.row_end) {
     t.row_end = minimum(t.row + block, rows);
     find_output(&t);
     for (size_t unit = t.share.unit; unit < t.share.unit_end; unit++) {
-      multiply_tap(&t, unit / panels, unit % panels * RK_TILE_COLUMNS);
+      multiply_tap(&t, rk_met_tap(shape, unit / panels), unit % panels * RK_TILE_COLUMNS);
     }
   }
 }

@@ -23,7 +23,7 @@ enum {
   MOST_TASKS = 16,
 };
 
-// `units` are a tap and as many input channels as a tile has columns, `tiles` the output channels of a tile's rows; a task
+// `units` are a tap that meets data and as many input channels as a tile has columns, `tiles` the output channels of a tile's rows; a task
 // is one group of either.
 typedef struct {
   size_t unit_columns, units_per_tap, units, tiles, unit_groups, tile_groups;
@@ -33,7 +33,7 @@ static partition partition_of(const rk_conv2d *s, const rk_bf16_microkernels *ke
   partition part = {.unit_columns = kernels->tile_panels * RK_PANEL};
   part.tiles = divide_up(s->out_channels, kernels->tile_rows);
   part.units_per_tap = divide_up(s->in_channels, part.unit_columns);
-  part.units = part.units_per_tap * s->kernel_height * s->kernel_width;
+  part.units = part.units_per_tap * rk_met_tap_count(s);
   size_t work = rk_output_rows(s) * part.units * part.unit_columns * s->out_channels;
   size_t tasks = minimum(maximum(work / TASK_WORK, 1), MOST_TASKS);
   part.tile_groups = divide_up(part.tiles, MOST_CHANNELS / kernels->tile_rows);
@@ -42,6 +42,7 @@ static partition partition_of(const rk_conv2d *s, const rk_bf16_microkernels *ke
 }
 
 size_t rk_conv2d_bf16_backward_weight_tasks(const rk_conv2d *shape) {
+  if (rk_met_tap_count(shape) == 0) return 0;
   partition part = partition_of(shape, rk_bf16_microkernels_current());
   return part.unit_groups * part.tile_groups;
 }
@@ -197,13 +198,14 @@ void rk_conv2d_bf16_backward_weight(const rk_conv2d *shape, const uint16_t *inpu
   for (t.row = 0; t.row < rows; t.row = t.row_end) {
     t.row_end = minimum(t.row + BLOCK_ROWS, rows);
     for (size_t unit = first; unit < end; unit++) {
+      size_t tap = rk_met_tap(shape, unit / part.units_per_tap);
       if (unit == first || unit % part.units_per_tap == 0) {
-        find_pairs(&t, unit / part.units_per_tap);
+        find_pairs(&t, tap);
         pack_output_gradient(&t);
       }
-      // The first block also writes the zeros of taps that have not met data.
+      // The first block also writes the zeros of a tap that meets data in later ones.
       if (t.pair_count > 0 || (t.row == 0 && !accumulate)) {
-        multiply_unit(&t, unit / part.units_per_tap, unit % part.units_per_tap * part.unit_columns);
+        multiply_unit(&t, tap, unit % part.units_per_tap * part.unit_columns);
       }
     }
   }

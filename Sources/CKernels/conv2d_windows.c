@@ -109,7 +109,26 @@ rk_area rk_tap_area(const rk_conv2d *s, size_t tap) {
   return area;
 }
 
-bool rk_area_is_empty(rk_area area) { return area.top >= area.bottom || area.left >= area.right; }
+bool rk_conv2d_tap_meets_data(const rk_conv2d *s, size_t tap) {
+  rk_area area = rk_tap_area(s, tap);
+  return area.top < area.bottom && area.left < area.right;
+}
+
+static size_t tap_count(const rk_conv2d *s) { return s->kernel_height * s->kernel_width; }
+
+size_t rk_met_tap_count(const rk_conv2d *s) {
+  size_t count = 0;
+  for (size_t tap = 0; tap < tap_count(s); tap++) count += rk_conv2d_tap_meets_data(s, tap);
+  return count;
+}
+
+size_t rk_met_tap(const rk_conv2d *s, size_t n) {
+  size_t tap = 0;
+  for (size_t met = 0; tap < tap_count(s); tap++) {
+    if (rk_conv2d_tap_meets_data(s, tap) && met++ == n) break;
+  }
+  return tap;
+}
 
 size_t rk_find_runs(const rk_conv2d *s, size_t tap, size_t first_row, size_t row_end, rk_run *runs) {
   rk_area area = rk_tap_area(s, tap);

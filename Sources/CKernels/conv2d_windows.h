@@ -35,7 +35,10 @@ typedef struct {
 } rk_area;
 
 rk_area rk_tap_area(const rk_conv2d *shape, size_t tap);
-bool rk_area_is_empty(rk_area area);
+
+/// How many taps meet data at all, and the number of the n-th of them.
+size_t rk_met_tap_count(const rk_conv2d *shape);
+size_t rk_met_tap(const rk_conv2d *shape, size_t n);
 
 /// `count` output rows from output_row on that meet the input rows from input_row on.
 typedef struct {

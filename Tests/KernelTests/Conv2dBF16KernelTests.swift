@@ -44,7 +44,9 @@ extension KernelTests {
         }
         example.expectSums(inputGradient, example.inputGradient, terms: example.inputTerms, "\(isa) input gradient")
 
-        let weightGradient = example.run(shape.weightCount, initial: nil, tasks: rk_conv2d_bf16_backward_weight_tasks) {
+        let weightGradient = example.run(
+          shape.weightCount, initial: example.unmetTapsCleared, tasks: rk_conv2d_bf16_backward_weight_tasks
+        ) {
           rk_conv2d_bf16_backward_weight($0, input, gradient, false, $1, $2)
         }
         example.expectSums(weightGradient, example.weightGradient, terms: example.weightTerms, "\(isa) weight gradient")

@@ -128,6 +128,14 @@ struct ConvolutionExample {
     return packed.values
   }
 
+  /// A weight's gradient before it is computed: zero at taps that meet only padding, nothing useful elsewhere.
+  var unmetTapsCleared: [Float] {
+    let channels = shape.out_channels * shape.in_channels
+    return withUnsafePointer(to: shape) { shape in
+      (0..<self.shape.weightCount).map { rk_conv2d_tap_meets_data(shape, $0 / channels) ? .sentinel : 0 }
+    }
+  }
+
   var canBeTransposed: Bool { withUnsafePointer(to: shape, rk_conv2d_forward_can_be_transposed) }
 
   /// The output by the transposed product.
@@ -313,7 +321,9 @@ extension KernelTests {
         example.expectSums(
           directGradient, example.inputGradient, terms: example.inputTerms, "\(isa) input gradient, direct")
 
-        let weightGradient = example.run(shape.weightCount, initial: nil, tasks: rk_conv2d_backward_weight_tasks) {
+        let weightGradient = example.run(
+          shape.weightCount, initial: example.unmetTapsCleared, tasks: rk_conv2d_backward_weight_tasks
+        ) {
           rk_conv2d_backward_weight($0, example.input, example.gradient, false, $1, $2)
         }
         example.expectSums(weightGradient, example.weightGradient, terms: example.weightTerms, "\(isa) weight gradient")

@@ -44,7 +44,11 @@ size_t rk_conv2d_backward_input_tasks(const rk_conv2d *shape);
 void rk_conv2d_backward_input(const rk_conv2d *shape, const float *grad_output, const float *packed, bool accumulate,
                               float *grad_input, size_t task);
 
-/// grad_weight [KH, KW, O, I] = (or += when `accumulate`) the gradient with respect to the weight.
+/// Whether the tap, kh * KW + kw, meets anything but padding.
+bool rk_conv2d_tap_meets_data(const rk_conv2d *shape, size_t tap);
+
+/// grad_weight [KH, KW, O, I] = (or += when `accumulate`) the gradient with respect to the weight. That of a tap that
+/// meets only padding is zero, and may be left unwritten.
 size_t rk_conv2d_backward_weight_tasks(const rk_conv2d *shape);
 void rk_conv2d_backward_weight(const rk_conv2d *shape, const float *input, const float *grad_output, bool accumulate,
                                float *grad_weight, size_t task);

@@ -28,6 +28,8 @@ public final class Node {
   /// For gradients that do not go home, but to memory that they take in turns: the elements of the largest of them.
   var largestAway: Int?
   private var received: Storage?
+  /// Where what was received is zero and has not been written: it is cleared before somebody looks there.
+  private var unwritten: [Range<Int>] = []
 
   /// A leaf.
   ///
@@ -53,17 +55,41 @@ public final class Node {
   private var firstDestination: Storage? { largestAway == nil ? home : nil }
 
   /// The sum of what has arrived; nil when nothing has.
-  var gradient: Tensor? { received.map { Tensor(storage: $0, shape: shape) } }
+  var gradient: Tensor? {
+    clearUnwritten()
+    return received.map { Tensor(storage: $0, shape: shape) }
+  }
 
-  /// Adds a gradient that an operation is about to compute: `body` gets the destination and whether to add to it.
-  func receive(_ body: (_ destination: UnsafeMutablePointer<Float>, _ accumulate: Bool) -> Void) {
+  /// The same for whoever looks only where it has been written: it is zero in the ranges.
+  var writtenGradient: (elements: Storage, zeros: [Range<Int>])? { received.map { ($0, unwritten) } }
+
+  private func clearUnwritten() {
+    guard let received else { return }
+    for range in unwritten {
+      Threads.run(over: range.count, grain: 8 * elementwiseGrain) {
+        (received.pointer + range.lowerBound + $0.lowerBound).update(repeating: 0, count: $0.count)
+      }
+    }
+    unwritten = []
+  }
+
+  /// Adds a gradient that an operation is about to compute: `body` gets the destination and whether to add to it, and
+  /// leaves `zeros` alone, where the gradient is zero.
+  func receive(
+    zeros: [Range<Int>] = [], _ body: (_ destination: UnsafeMutablePointer<Float>, _ accumulate: Bool) -> Void
+  ) {
     let accumulate = received != nil
+    if accumulate { clearUnwritten() }
     let isShared = accumulate && received !== home && !isKnownUniquelyReferenced(&received)
     let target = isShared ? gradient?.copied().storage : received
     let destination = target ?? firstDestination ?? newStorage()
     body(destination.pointer, accumulate)
     destination.markChanged()
     received = destination
+    if accumulate { return }
+    unwritten = zeros
+    // Whoever has seen a gradient at home may look there at any time.
+    if destination === home || !isLeaf { clearUnwritten() }
   }
 
   /// Memory for a gradient; the large ones of those that take turns get blocks of one size.
@@ -93,7 +119,10 @@ public final class Node {
     }
   }
 
-  func clearGradient() { received = nil }
+  func clearGradient() {
+    received = nil
+    unwritten = []
+  }
 
   /// Hands out what `backward` needs and forgets it, or only the gradient if the record is retained.
   func consume(retaining: Bool) -> (Propagate, Tensor)? {

@@ -101,7 +101,7 @@ extension Convolution {
       let g = BFloat16Buffer(keptBeside: gradient.storage)
       nodeX?.receive { backwardInput(g, weight: weights, into: $0, accumulate: $1) }
       if let nodeW, let keptInput {
-        nodeW.receive { destination, accumulate in
+        nodeW.receive(zeros: unmetTaps) { destination, accumulate in
           withKernel { shape in
             Threads.run(rk_conv2d_bf16_backward_weight_tasks(shape)) {
               rk_conv2d_bf16_backward_weight(shape, keptInput.pointer, g.pointer, accumulate, destination, $0)

@@ -145,6 +145,19 @@ struct Convolution {
     }
   }
 
+  /// Where the weight's gradient is zero, and may be left unwritten: at taps that meet only padding.
+  var unmetTaps: [Range<Int>] {
+    let (taps, elements) = (kernel.kernel_height * kernel.kernel_width, kernel.out_channels * kernel.in_channels)
+    return withKernel { shape in
+      (0..<taps).reduce(into: []) { ranges, tap in
+        if rk_conv2d_tap_meets_data(shape, tap) { return }
+        let continues = ranges.last?.upperBound == tap * elements
+        let start = continues ? ranges.removeLast().lowerBound : tap * elements
+        ranges.append(start..<(tap + 1) * elements)
+      }
+    }
+  }
+
   func backwardWeight(
     _ input: Storage, _ gradient: Storage, into destination: UnsafeMutablePointer<Float>, accumulate: Bool
   ) {
@@ -209,7 +222,9 @@ public func conv2d(_ x: Tensor, weight: Tensor, bias: Tensor? = nil, options: Co
     let (g, weights) = (gradient.storage, keptWeight.unchanged())
     nodeX?.receive { convolution.backwardInput(g, weight: weights, into: $0, accumulate: $1) }
     if let nodeW, let input = keptInput?.unchanged() {
-      nodeW.receive { convolution.backwardWeight(input, g, into: $0, accumulate: $1) }
+      nodeW.receive(zeros: convolution.unmetTaps) {
+        convolution.backwardWeight(input, g, into: $0, accumulate: $1)
+      }
     }
     if let nodeB { receiveChannelSums(g, channels: convolution.outputShape[1], by: nodeB) }
   }
