@@ -22,15 +22,12 @@ extension Tensor {
   /// in a cache. PyTorch: `Tensor.register_post_accumulate_grad_hook`.
   public func backward(_ upstream: Tensor? = nil, leaves: [Tensor], whenComplete body: (_ index: Int) -> Void) {
     let (node, seed) = startOfBackward(upstream)
-    let largest = leaves.map(\.count).max()
-    var indices: [ObjectIdentifier: Int] = [:]
+    let largest = leaves.reduce(0) { max($0, $1.count) }
     for (index, leaf) in leaves.enumerated() {
-      guard let node = leaf.node, node.isLeaf else { continue }
-      indices[ObjectIdentifier(node)] = index
-      node.largestAway = largest
+      if let node = leaf.node, node.isLeaf { node.awaited = AwaitedGradient(index: index, largest: largest) }
     }
-    defer { for leaf in leaves { leaf.node?.largestAway = nil } }
-    node.propagate(seed, leaves: indices, whenComplete: body)
+    defer { for leaf in leaves { leaf.node?.awaited = nil } }
+    node.propagate(seed, reportsAwaited: true, whenComplete: body)
   }
 
   /// Where the backward pass begins, and with which gradient.
@@ -52,9 +49,10 @@ extension Tensor {
 
 extension Node {
   /// Differentiates the computation from here back to the nodes numbered up to `limit`, which receive their gradients
-  /// and keep them; `whenComplete` gets the index of each of `leaves` as soon as its gradient is complete.
+  /// and keep them; when asked for, `whenComplete` gets the index of each leaf that is awaited as soon as its gradient is
+  /// complete.
   func propagate(
-    _ gradient: Tensor, after limit: Int = 0, retainGraph: Bool = false, leaves: [ObjectIdentifier: Int] = [:],
+    _ gradient: Tensor, after limit: Int = 0, retainGraph: Bool = false, reportsAwaited: Bool = false,
     whenComplete: (_ index: Int) -> Void = { _ in }
   ) {
     withoutRecording {
@@ -62,10 +60,13 @@ extension Node {
       // Nodes are numbered as they are made, and an operation is made after its inputs: descending numbers are a
       // topological order.
       let nodes = ancestry(after: limit).newer.sorted { $0.number < $1.number }
-      let lastUses = lastUses(of: leaves, in: nodes)
+      var lastUses = reportsAwaited ? lastUses(of: nodes) : []
       for next in NodeSequence(remaining: nodes) {
         if let (propagate, gradient) = next.consume(retaining: retainGraph) { propagate(gradient) }
-        lastUses[next.number]?.forEach(whenComplete)
+        while let use = lastUses.last, use.number == next.number {
+          lastUses.removeLast()
+          whenComplete(use.leaf)
+        }
       }
     }
   }
@@ -73,14 +74,17 @@ extension Node {
   /// The nodes that this one came from, in no order: those with a number above `limit`, this one among them and leaves
   /// left out, and the first older ones on each path.
   func ancestry(after limit: Int) -> (newer: [Node], older: [Node]) {
+    let walk = Node.newWalk()
     var seen: Set<ObjectIdentifier> = []
     var (newer, older): ([Node], [Node]) = ([self], [])
     var index = 0
     while index < newer.count {
       for input in newer[index].inputs {
-        let isNewer = input.number > limit
-        if isNewer && input.isLeaf || !seen.insert(ObjectIdentifier(input)).inserted { continue }
-        if isNewer { newer.append(input) } else { older.append(input) }
+        if input.number <= limit {
+          if seen.insert(ObjectIdentifier(input)).inserted { older.append(input) }
+        } else if !input.isLeaf && input.isNew(in: walk) {
+          newer.append(input)
+        }
       }
       index += 1
     }
@@ -88,17 +92,13 @@ extension Node {
   }
 }
 
-/// The indices of the leaves that receive nothing more once a node has passed its gradient on, by that node's number;
-/// `nodes` are in ascending order.
-private func lastUses(of leaves: [ObjectIdentifier: Int], in nodes: [Node]) -> [Int: [Int]] {
-  guard !leaves.isEmpty else { return [:] }
-  var remaining = leaves
-  var uses: [Int: [Int]] = [:]
+/// Which of the leaves that are awaited receive nothing more once a node, by its number, has passed its gradient on;
+/// `nodes` are in ascending order, and so are the numbers.
+private func lastUses(of nodes: [Node]) -> [(number: Int, leaf: Int)] {
+  var uses: [(number: Int, leaf: Int)] = []
   for node in nodes {
     for input in node.inputs where input.isLeaf {
-      if let index = remaining.removeValue(forKey: ObjectIdentifier(input)) {
-        uses[node.number, default: []].append(index)
-      }
+      if let index = input.awaited?.takeIndex() { uses.append((node.number, index)) }
     }
   }
   return uses

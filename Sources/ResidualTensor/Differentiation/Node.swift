@@ -1,6 +1,24 @@
 import CKernels
 import Synchronization
 
+/// A leaf's gradient that somebody waits for, one of several.
+struct AwaitedGradient {
+  private var index: Int?
+  /// Elements of the largest of them.
+  let largest: Int
+
+  init(index: Int, largest: Int) {
+    self.index = index
+    self.largest = largest
+  }
+
+  /// Its index among them, once.
+  mutating func takeIndex() -> Int? {
+    defer { index = nil }
+    return index
+  }
+}
+
 /// A point in the record of a computation: where a gradient arrives and how it goes on to the inputs.
 ///
 /// A node without `propagate` is a leaf: it keeps its gradient. Other nodes lose theirs, and everything they have
@@ -12,6 +30,10 @@ public final class Node {
   private static let counter = Atomic<Int>(0)
   /// The number of the node that was made last, on any thread.
   static var lastNumber: Int { counter.load(ordering: .relaxed) }
+
+  private static let walks = Atomic<Int>(0)
+  /// The number of a walk along the record.
+  static func newWalk() -> Int { walks.wrappingAdd(1, ordering: .relaxed).newValue }
 
   /// Stands in for what an outline has not kept.
   static let refuse: @Sendable (Tensor) -> Void = { _ in
@@ -25,8 +47,10 @@ public final class Node {
   private var propagate: Propagate?
   /// The one place where a parameter's gradient lives; nil for every other node.
   private let home: Storage?
-  /// For gradients that do not go home, but to memory that they take in turns: the elements of the largest of them.
-  var largestAway: Int?
+  /// For gradients that do not go home, but to memory that they take in turns, until somebody who waits for them has used
+  /// them up.
+  var awaited: AwaitedGradient?
+  private var lastWalk = 0
   private var received: Storage?
   /// Where what was received is zero and has not been written: it is cleared before somebody looks there.
   private var unwritten: [Range<Int>] = []
@@ -52,7 +76,7 @@ public final class Node {
   }
 
   /// Where a gradient that arrives first has to go, if anywhere.
-  private var firstDestination: Storage? { largestAway == nil ? home : nil }
+  private var firstDestination: Storage? { awaited == nil ? home : nil }
 
   /// The sum of what has arrived; nil when nothing has.
   var gradient: Tensor? {
@@ -95,7 +119,7 @@ public final class Node {
   /// Memory for a gradient; the large ones of those that take turns get blocks of one size.
   private func newStorage() -> Storage {
     let count = shape.elementCount, fewest = 1 << 16
-    return Storage(uninitialized: count, room: count < fewest ? count : largestAway ?? count)
+    return Storage(uninitialized: count, room: count < fewest ? count : awaited?.largest ?? count)
   }
 
   /// Adds a gradient that exists already; the first one to arrive is shared, not copied.
@@ -136,6 +160,12 @@ public final class Node {
     received = nil
     if !retaining { self.propagate = nil }
     return (propagate, Tensor(storage: storage, shape: shape, node: nil, mayBeOverwritten: isAlone))
+  }
+
+  /// Whether the walk comes here for the first time.
+  func isNew(in walk: Int) -> Bool {
+    defer { lastWalk = walk }
+    return lastWalk != walk
   }
 
   func dropInputs() -> [Node] {
