@@ -35,9 +35,10 @@ bool rk_conv2d_forward_can_be_transposed(const rk_conv2d *s) {
 bool rk_conv2d_forward_prefers_transposed(const rk_conv2d *s) {
   enum { FEWEST_WEIGHTS = 1 << 18 };
   if (!rk_conv2d_forward_can_be_transposed(s)) return false;
-  // Packing and turning around as many floats as the weight has costs what packing that does.
-  size_t depth = rk_conv2d_packed_rows_count(s) / rk_output_rows(s), weights = rk_weight_count(s);
-  return weights >= FEWEST_WEIGHTS && rk_output_rows(s) * (depth + s->out_channels) <= weights;
+  // Packing and turning around as many floats as there are weights costs what packing these does.
+  size_t weights = rk_met_tap_count(s) * s->in_channels * s->out_channels;
+  size_t moved = rk_conv2d_packed_rows_count(s) + rk_output_rows(s) * s->out_channels;
+  return weights >= FEWEST_WEIGHTS && moved <= weights;
 }
 
 // Packed rows: for each panel of output rows and each tap that meets data, [in_channels][32].

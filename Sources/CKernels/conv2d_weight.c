@@ -47,7 +47,8 @@ static bool copies_output(const rk_conv2d *s) {
 }
 
 static rk_weight_partition partition_of(const rk_conv2d *s) {
-  size_t units = panel_count(s) * rk_met_tap_count(s), work = rk_output_rows(s) * units * RK_TILE_COLUMNS * s->out_channels;
+  size_t units = panel_count(s) * rk_met_tap_count(s);
+  size_t work = rk_output_rows(s) * units * RK_TILE_COLUMNS * s->out_channels;
   size_t tiles = divide_up(s->out_channels, RK_TILE_ROWS);
   if (!copies_output(s)) return rk_cut_weight(units, tiles, work);
   // A multiple of what threads there are, as a rule, or one of them has a task more.

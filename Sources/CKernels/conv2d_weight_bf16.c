@@ -23,8 +23,8 @@ enum {
   MOST_TASKS = 16,
 };
 
-// `units` are a tap that meets data and as many input channels as a tile has columns, `tiles` the output channels of a tile's rows; a task
-// is one group of either.
+// `units` are a tap that meets data and as many input channels as a tile has columns, `tiles` the output channels of a
+// tile's rows; a task is one group of either.
 typedef struct {
   size_t unit_columns, units_per_tap, units, tiles, unit_groups, tile_groups;
 } partition;

@@ -69,8 +69,8 @@ size_t rk_conv2d_backward_input_direct_tasks(const rk_conv2d *shape);
 void rk_conv2d_backward_input_direct(const rk_conv2d *shape, const float *grad_output, const float *weight,
                                      bool accumulate, float *grad_input, size_t task);
 
-// The forward pass as the transposed product, with the weight as it is: where the output has one position, or each of
-// its positions reads the input's same one, and output rows are few beside the weight, packing the input costs less.
+// The forward pass as the transposed product, with the weight as it is and the input packed: for outputs of one position,
+// 1x1 kernels and 3x3 kernels over images of 2x2. Where output rows are few beside the weight that costs less.
 
 /// Whether the sizes allow it, and whether it is the fastest way to use a weight once.
 bool rk_conv2d_forward_can_be_transposed(const rk_conv2d *shape);

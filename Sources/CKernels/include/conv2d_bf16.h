@@ -39,6 +39,7 @@ size_t rk_conv2d_bf16_backward_input_direct_tasks(const rk_conv2d *shape);
 void rk_conv2d_bf16_backward_input_direct(const rk_conv2d *shape, const uint16_t *grad_output, const float *weight,
                                           bool accumulate, float *grad_input, size_t task);
 
+/// Taps that meet only padding may be left unwritten here, too.
 size_t rk_conv2d_bf16_backward_weight_tasks(const rk_conv2d *shape);
 void rk_conv2d_bf16_backward_weight(const rk_conv2d *shape, const uint16_t *input, const uint16_t *grad_output,
                                     bool accumulate, float *grad_weight, size_t task);

@@ -88,12 +88,13 @@ public final class Node {
   var writtenGradient: (elements: Storage, zeros: [Range<Int>])? { received.map { ($0, unwritten) } }
 
   private func clearUnwritten() {
-    guard let received else { return }
+    guard let received, !unwritten.isEmpty else { return }
     for range in unwritten {
       Threads.run(over: range.count, grain: 8 * elementwiseGrain) {
         (received.pointer + range.lowerBound + $0.lowerBound).update(repeating: 0, count: $0.count)
       }
     }
+    received.markChanged()
     unwritten = []
   }
 
