@@ -1,4 +1,4 @@
-// Choices by a convolution's sizes that float and bfloat16 make alike.
+// What a convolution's sizes amount to, and choices by them that float and bfloat16 make alike.
 #ifndef RESIDUAL_CONV2D_CHOICES_H
 #define RESIDUAL_CONV2D_CHOICES_H
 
@@ -6,8 +6,14 @@
 
 static inline size_t rk_output_rows(const rk_conv2d *s) { return s->out_height * s->out_width * s->batch; }
 
-static inline size_t rk_weight_count(const rk_conv2d *s) {
-  return s->out_channels * s->kernel_height * s->kernel_width * s->in_channels;
+static inline size_t rk_tap_count(const rk_conv2d *s) { return s->kernel_height * s->kernel_width; }
+
+static inline size_t rk_weight_count(const rk_conv2d *s) { return s->out_channels * rk_tap_count(s) * s->in_channels; }
+
+/// Whether output row r is made of input row r alone.
+static inline bool rk_meets_rows_in_order(const rk_conv2d *s) {
+  return rk_tap_count(s) == 1 && s->stride_height == 1 && s->stride_width == 1 && s->padding_height == 0 &&
+         s->padding_width == 0;
 }
 
 /// Whether tasks that pack the weight for themselves are the faster way to use it once: it is large beside the rows.

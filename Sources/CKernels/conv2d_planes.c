@@ -27,7 +27,7 @@ enum {
 
 bool rk_planes_gradient_pays(const rk_conv2d *s) {
   return s->in_channels <= MOST_CHANNELS && s->width * s->batch >= RK_WHOLE_COLUMNS &&
-         s->kernel_height * s->kernel_width <= MOST_TAPS;
+         rk_tap_count(s) <= MOST_TAPS;
 }
 
 // Neighbouring positions of one line of a rectangle, with all images.

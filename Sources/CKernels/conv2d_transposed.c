@@ -11,7 +11,8 @@
 #include "conv2d_windows.h"
 #include "scratch.h"
 
-enum { MOST_TAPS = 64, PACKED_DEPTH = 256 };
+// Output channels of a unit, of which a task has one or more.
+enum { MOST_TAPS = 64, PACKED_DEPTH = 256, UNIT_CHANNELS = RK_PANEL };
 
 // The first of the input rows that a tap meets, which meets all output rows: the others follow it.
 static size_t first_input_row(const rk_conv2d *s, size_t tap) {
@@ -21,11 +22,8 @@ static size_t first_input_row(const rk_conv2d *s, size_t tap) {
 }
 
 static bool rows_are_in_order(const rk_conv2d *s) {
-  size_t taps = s->kernel_height * s->kernel_width;
   bool one_position = s->out_height == 1 && s->out_width == 1;
-  bool in_place = taps == 1 && s->stride_height == 1 && s->stride_width == 1 && s->padding_height == 0 &&
-                  s->padding_width == 0;
-  return taps <= MOST_TAPS && (one_position || in_place);
+  return rk_tap_count(s) <= MOST_TAPS && (one_position || rk_meets_rows_in_order(s));
 }
 
 bool rk_conv2d_forward_can_be_transposed(const rk_conv2d *s) {
@@ -106,10 +104,9 @@ void rk_write_turned(const rk_conv2d *s, const rk_block *b, const float *sums, c
   }
 }
 
-static size_t unit_count(const rk_conv2d *s) { return divide_up(s->out_channels, RK_UNIT_CHANNELS); }
+static size_t unit_count(const rk_conv2d *s) { return divide_up(s->out_channels, UNIT_CHANNELS); }
 
 size_t rk_conv2d_forward_transposed_tasks(const rk_conv2d *s) {
-  if (rk_transposed_winograd_possible(s)) return rk_transposed_winograd_tasks(s);
   return minimum(unit_count(s), RK_TRANSPOSED_TASKS);
 }
 
@@ -145,8 +142,11 @@ static void multiply_block(const task *t, const rk_block *b) {
 
 void rk_conv2d_forward_transposed(const rk_conv2d *s, const float *packed, const float *weight,
                                   const rk_epilogue *epilogue, float *output, size_t number) {
+  size_t units = unit_count(s), tasks = rk_conv2d_forward_transposed_tasks(s);
+  size_t channel = units * number / tasks * UNIT_CHANNELS;
+  size_t channel_end = minimum(units * (number + 1) / tasks * UNIT_CHANNELS, s->out_channels);
   if (rk_transposed_winograd_possible(s)) {
-    return rk_transposed_winograd_run(s, packed, weight, epilogue, output, number);
+    return rk_transposed_winograd_run(s, packed, weight, epilogue, output, channel, channel_end);
   }
   size_t taps = rk_met_tap_count(s), depth = s->in_channels, rows = rk_output_rows(s);
   task t = {
@@ -164,10 +164,7 @@ void rk_conv2d_forward_transposed(const rk_conv2d *s, const float *packed, const
         .depth = depth,
     };
   }
-  size_t units = unit_count(s), tasks = rk_conv2d_forward_transposed_tasks(s);
-  size_t channel_end = minimum(units * (number + 1) / tasks * RK_UNIT_CHANNELS, s->out_channels);
-  rk_block b = {.channel = units * number / tasks * RK_UNIT_CHANNELS};
-  for (; b.channel < channel_end; b.channel += b.channels) {
+  for (rk_block b = {.channel = channel}; b.channel < channel_end; b.channel += b.channels) {
     b.channels = minimum(channel_end - b.channel, RK_BLOCK_CHANNELS);
     for (b.row = 0; b.row < rows; b.row += b.rows) {
       b.rows = minimum(rows - b.row, RK_TILE_COLUMNS);

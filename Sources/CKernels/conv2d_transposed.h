@@ -5,8 +5,8 @@
 #include "conv2d.h"
 #include "microkernel.h"
 
-/// Output channels of a unit, of which a task has one or more, and of a block of results.
-enum { RK_UNIT_CHANNELS = RK_PANEL, RK_BLOCK_CHANNELS = 2 * RK_PANEL, RK_TRANSPOSED_TASKS = 16 };
+/// Output channels of a block of results, and the most tasks of a product or of packing for it.
+enum { RK_BLOCK_CHANNELS = 2 * RK_PANEL, RK_TRANSPOSED_TASKS = 16 };
 
 /// Part of the output: `channels` from `channel` on of `rows` rows from `row` on; at most RK_BLOCK_CHANNELS and
 /// RK_TILE_COLUMNS.
@@ -23,8 +23,8 @@ bool rk_transposed_winograd_possible(const rk_conv2d *shape);
 size_t rk_transposed_winograd_packed_count(const rk_conv2d *shape);
 size_t rk_transposed_winograd_pack_tasks(const rk_conv2d *shape);
 void rk_transposed_winograd_pack(const rk_conv2d *shape, const float *input, float *packed, size_t task);
-size_t rk_transposed_winograd_tasks(const rk_conv2d *shape);
+/// Output channels [channel, channel_end).
 void rk_transposed_winograd_run(const rk_conv2d *shape, const float *packed, const float *weight,
-                                const rk_epilogue *epilogue, float *output, size_t task);
+                                const rk_epilogue *epilogue, float *output, size_t channel, size_t channel_end);
 
 #endif

@@ -57,10 +57,6 @@ void rk_transposed_winograd_pack(const rk_conv2d *s, const float *input, float *
   }
 }
 
-static size_t unit_count(const rk_conv2d *s) { return divide_up(s->out_channels, RK_UNIT_CHANNELS); }
-
-size_t rk_transposed_winograd_tasks(const rk_conv2d *s) { return minimum(unit_count(s), RK_TRANSPOSED_TASKS); }
-
 typedef struct {
   const rk_conv2d *shape;
   const float *packed, *weight;
@@ -114,7 +110,7 @@ static void multiply(const task *t, const rk_block *b, size_t c, size_t channels
 }
 
 void rk_transposed_winograd_run(const rk_conv2d *s, const float *packed, const float *weight,
-                                const rk_epilogue *epilogue, float *output, size_t number) {
+                                const rk_epilogue *epilogue, float *output, size_t channel, size_t channel_end) {
   task t = {.shape = s, .packed = packed, .weight = weight};
   t.kernel_stride = RK_TILE_ROWS * s->in_channels + LINE;
   size_t result_floats = POSITIONS * RK_BLOCK_CHANNELS * RK_TILE_COLUMNS;
@@ -123,10 +119,7 @@ void rk_transposed_winograd_run(const rk_conv2d *s, const float *packed, const f
   t.sums = t.results + result_floats;
   t.kernels = t.sums + sum_floats;
 
-  size_t units = unit_count(s), tasks = rk_transposed_winograd_tasks(s);
-  size_t channel_end = minimum(units * (number + 1) / tasks * RK_UNIT_CHANNELS, s->out_channels);
-  rk_block b = {.channel = units * number / tasks * RK_UNIT_CHANNELS};
-  for (; b.channel < channel_end; b.channel += b.channels) {
+  for (rk_block b = {.channel = channel}; b.channel < channel_end; b.channel += b.channels) {
     b.channels = minimum(channel_end - b.channel, RK_BLOCK_CHANNELS);
     for (b.row = 0; b.row < s->batch; b.row += b.rows) {
       b.rows = minimum(s->batch - b.row, RK_TILE_COLUMNS);

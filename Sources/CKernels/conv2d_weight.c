@@ -23,7 +23,6 @@ enum {
 };
 _Static_assert(MOST_COPIED_TILES * RK_TILE_ROWS <= COPY_STRIDE, "a row of the copy holds all tiles");
 
-static size_t tap_count(const rk_conv2d *s) { return s->kernel_height * s->kernel_width; }
 // Units are the taps that meet data and, of each, the panels of input channels.
 static size_t panel_count(const rk_conv2d *s) { return divide_up(s->in_channels, RK_TILE_COLUMNS); }
 
@@ -36,14 +35,12 @@ static bool packs_input(const rk_conv2d *s, size_t columns) {
   enum { MANY = 128 };
   if (columns % RK_WHOLE_COLUMNS != 0) return true;
   if (rows_collide(s->in_channels)) return !rows_collide(s->out_channels);
-  return tap_count(s) > 1 && s->in_channels >= MANY && s->out_channels >= MANY;
+  return rk_tap_count(s) > 1 && s->in_channels >= MANY && s->out_channels >= MANY;
 }
 
 // Whether a task copies its columns of the output gradient, once for all panels of the input, which then are all its own.
 static bool copies_output(const rk_conv2d *s) {
-  bool meets_rows_in_order = tap_count(s) == 1 && s->stride_height == 1 && s->stride_width == 1 &&
-                             s->padding_height == 0 && s->padding_width == 0;
-  return meets_rows_in_order && rows_collide(s->out_channels) && !rows_collide(s->in_channels);
+  return rk_meets_rows_in_order(s) && rows_collide(s->out_channels) && !rows_collide(s->in_channels);
 }
 
 static rk_weight_partition partition_of(const rk_conv2d *s) {

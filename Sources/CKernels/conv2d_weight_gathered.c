@@ -5,6 +5,7 @@
 
 #include <string.h>
 
+#include "conv2d_choices.h"
 #include "conv2d_weight_partition.h"
 #include "dispatch.h"
 #include "microkernel.h"
@@ -12,9 +13,7 @@
 
 enum { BLOCK_ROWS = 256 };
 
-static size_t tap_count(const rk_conv2d *s) { return s->kernel_height * s->kernel_width; }
-
-bool rk_gathered_weight_pays(const rk_conv2d *s) { return s->in_channels < RK_WHOLE_COLUMNS && tap_count(s) > 1; }
+bool rk_gathered_weight_pays(const rk_conv2d *s) { return s->in_channels < RK_WHOLE_COLUMNS && rk_tap_count(s) > 1; }
 
 // Positions, [height, width, batch, channels].
 typedef struct {
@@ -43,7 +42,7 @@ static sides sides_of(const rk_conv2d *s) {
 
 // Units are panels of columns.
 static rk_weight_partition partition_of(const rk_conv2d *s, const sides *sides) {
-  size_t panels = divide_up(tap_count(s) * sides->windows.channels, RK_PANEL), channels = sides->rows.channels;
+  size_t panels = divide_up(rk_tap_count(s) * sides->windows.channels, RK_PANEL), channels = sides->rows.channels;
   size_t work = sides->rows.height * sides->rows.width * s->batch * panels * RK_PANEL * channels;
   return rk_cut_weight(panels, divide_up(channels, RK_TILE_ROWS), work);
 }
@@ -170,7 +169,7 @@ static void scatter(const task *t, size_t k, size_t column, size_t columns, floa
   size_t row_stride = of_output ? 1 : s->in_channels, channel_stride = of_output ? s->in_channels : 1;
   for (size_t c = 0; c < columns; c++) {
     size_t tap = (column + c) / channels, channel = (column + c) % channels;
-    if (of_output) tap = tap_count(s) - 1 - tap;
+    if (of_output) tap = rk_tap_count(s) - 1 - tap;
     float *gradient = t->grad_weight + tap * s->out_channels * s->in_channels + first * row_stride +
                       channel * channel_stride;
     for (size_t r = 0; r < rows; r++, gradient += row_stride) *gradient = tile[r][c] + (accumulate ? *gradient : 0);
@@ -179,7 +178,7 @@ static void scatter(const task *t, size_t k, size_t column, size_t columns, floa
 
 // The columns from `column` on of the block: taps, and in each the channels.
 static void multiply(task *t, size_t column) {
-  size_t columns = minimum(tap_count(t->shape) * t->sides->windows.channels - column, RK_PANEL);
+  size_t columns = minimum(rk_tap_count(t->shape) * t->sides->windows.channels - column, RK_PANEL);
   gather(t, column, columns);
   size_t c_rows[RK_TILE_ROWS];
   for (size_t r = 0; r < RK_TILE_ROWS; r++) c_rows[r] = r * RK_PANEL;

@@ -1,6 +1,7 @@
 #include "conv2d_windows.h"
 
 #include "arithmetic.h"
+#include "conv2d_choices.h"
 
 rk_axis rk_height_axis(const rk_conv2d *s, bool gradient) {
   return (rk_axis){
@@ -114,17 +115,15 @@ bool rk_conv2d_tap_meets_data(const rk_conv2d *s, size_t tap) {
   return area.top < area.bottom && area.left < area.right;
 }
 
-static size_t tap_count(const rk_conv2d *s) { return s->kernel_height * s->kernel_width; }
-
 size_t rk_met_tap_count(const rk_conv2d *s) {
   size_t count = 0;
-  for (size_t tap = 0; tap < tap_count(s); tap++) count += rk_conv2d_tap_meets_data(s, tap);
+  for (size_t tap = 0; tap < rk_tap_count(s); tap++) count += rk_conv2d_tap_meets_data(s, tap);
   return count;
 }
 
 size_t rk_met_tap(const rk_conv2d *s, size_t n) {
   size_t tap = 0;
-  for (size_t met = 0; tap < tap_count(s); tap++) {
+  for (size_t met = 0; tap < rk_tap_count(s); tap++) {
     if (rk_conv2d_tap_meets_data(s, tap) && met++ == n) break;
   }
   return tap;
