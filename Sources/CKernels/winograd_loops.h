@@ -58,7 +58,8 @@ RK_LOOP void write_taps(const float *sums, size_t stride, size_t rows, size_t co
     }
     for (int t = 0; t < RK_WINOGRAD_TAPS; t++) {
       float *result = results[t] + r * result_stride;
-      for (size_t c = 0; c < columns; c++) result[c] = accumulate ? result[c] + y[t][c] : y[t][c];
+      for (size_t c = 0; accumulate && c < columns; c++) y[t][c] += result[c];
+      for (size_t c = 0; c < columns; c++) result[c] = y[t][c];
     }
   }
 }

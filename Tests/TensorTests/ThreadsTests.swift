@@ -66,6 +66,23 @@ struct ThreadsTests {
     }
   }
 
+  @Test("What is handed out aside is done at once, or when the scope ends", arguments: [1, 2])
+  func workAside(threads: Int) async {
+    await #expect(processExitsWith: .success) { [threads] in
+      Threads.count = threads
+      let done = Mutex<[Int]>([])
+      Threads.runAside(3) { task in done.withLock { $0.append(task) } }
+      #expect(Set(done.withLock { $0 }) == [0, 1, 2])
+      Threads.withWorkAside {
+        for start in [3, 6] { Threads.runAside(3) { task in done.withLock { $0.append(start + task) } } }
+        // Within it the scope is the caller's own, too.
+        Threads.withWorkAside { Threads.runAside(1) { _ in done.withLock { $0.append(9) } } }
+        #expect(done.withLock { $0.contains(9) })
+      }
+      #expect(done.withLock { $0.sorted() } == Array(0...9))
+    }
+  }
+
   /// Results and gradients of a 3x3 convolution.
   private static func convolve(_ precision: Precision, _ shape: [Int]) -> [[Float]] {
     let elements = { (count: Int) in (0..<count).map { Float($0 * 7919 % 255) / 255 - 0.5 } }

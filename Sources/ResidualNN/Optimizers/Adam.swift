@@ -63,7 +63,7 @@ public class Adam: Optimizer {
       state.steps += 1
       moments[index] = state
       return AdamUpdate(
-        options: kernelOptions(step: state.steps), gradient: gradient.elements.pointer, zeros: gradient.zeros,
+        options: kernelOptions(step: state.steps), gradient: gradient.elements, zeros: gradient.zeros,
         weight: parameter.mutate { $0.baseAddress }, moments: state)
     }
     updateInPieces(updates.map(\.moments.mean.count)) { updates[$0].run($1) }
@@ -141,7 +141,7 @@ private final class RestingPieces {
 /// One parameter's part of a step; what the pointers lead to lives in the parameter and the optimizer.
 private struct AdamUpdate {
   let options: rk_adam
-  let gradient: UnsafeMutablePointer<Float>
+  let gradient: Storage
   /// Where the gradient is zero and not written.
   let zeros: [Range<Int>]
   let weight: UnsafeMutablePointer<Float>?
@@ -152,11 +152,11 @@ private struct AdamUpdate {
     let start = range.lowerBound
     for zeros in zeros {
       let part = zeros.clamped(to: range)
-      (gradient + part.lowerBound).update(repeating: 0, count: part.count)
+      (gradient.pointer + part.lowerBound).update(repeating: 0, count: part.count)
     }
     withUnsafePointer(to: options) {
       rk_adam_step(
-        $0, gradient + start, weight + start, moments.mean.pointer + start, moments.square.pointer + start,
+        $0, gradient.pointer + start, weight + start, moments.mean.pointer + start, moments.square.pointer + start,
         moments.rests(from: start), range.count)
     }
   }

@@ -75,10 +75,11 @@ func checkOptimizer(
   }
 }
 
-/// Runs an update over parameters of these sizes at once, in pieces that threads share.
-func updateInPieces(_ counts: [Int], _ update: (_ entry: Int, _ range: Range<Int>) -> Void) {
+/// Runs an update over parameters of these sizes at once, in pieces that threads share, or beside other work
+/// (`Threads.runAside`).
+func updateInPieces(_ counts: [Int], _ update: @escaping (_ entry: Int, _ range: Range<Int>) -> Void) {
   let pieces = cutInPieces(counts)
-  Threads.run(pieces.count) { update(pieces[$0].entry, pieces[$0].range) }
+  Threads.runAside(pieces.count) { update(pieces[$0].entry, pieces[$0].range) }
 }
 
 /// Elements that one thread updates at a time.

@@ -81,11 +81,13 @@ public final class SGD: Optimizer {
     let later = options
     options.first = true
     let first = options
+    let firsts = isFirst
     let weights = pending.map { $0.parameter.mutate { $0.baseAddress } }
+    let buffers = pending.map { momentumBuffers[$0.index] }
     updateInPieces(pending.map(\.parameter.count)) { entry, range in
       guard let weight = weights[entry] else { return }
-      let buffer = momentumBuffers[pending[entry].index].map { $0.pointer + range.lowerBound }
-      withUnsafePointer(to: isFirst[entry] ? first : later) {
+      let buffer = buffers[entry].map { $0.pointer + range.lowerBound }
+      withUnsafePointer(to: firsts[entry] ? first : later) {
         rk_sgd_step(
           $0, pending[entry].gradient.storage.pointer + range.lowerBound, weight + range.lowerBound, buffer,
           range.count)

@@ -18,9 +18,11 @@ extension Tensor {
   public func backward(stepping optimizer: any Optimizer, _ upstream: Tensor? = nil) {
     let parameters = optimizer.parameters
     var batch = StepBatch(optimizer: optimizer)
-    backward(upstream, leaves: parameters.map { $0.value }) { batch.add($0) }
-    // The rest of the batch, and what this pass did not reach and has a gradient from an earlier one.
-    optimizer.step()
+    Threads.withWorkAside {
+      backward(upstream, leaves: parameters.map { $0.value }) { batch.add($0) }
+      // The rest of the batch, and what this pass did not reach and has a gradient from an earlier one.
+      optimizer.step()
+    }
     optimizer.zeroGradients()
   }
 }

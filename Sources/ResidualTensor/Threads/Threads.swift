@@ -42,6 +42,27 @@ public enum Threads {
     WorkerPool.shared.run(tasks, helpers: workers - 1, body)
   }
 
+  @TaskLocal private static var aside: AsideWork?
+
+  /// Runs `body`, beside which one thread does what it hands out with ``runAside(_:_:)``; that is done, too, when this
+  /// returns.
+  public static func withWorkAside(_ body: () -> Void) {
+    let work = AsideWork(pool: .shared)
+    $aside.withValue(work, operation: body)
+    work.finish()
+  }
+
+  /// Runs `body` once for each task number below `tasks`: at once, or inside ``withWorkAside(_:)`` some time before that
+  /// returns, on one thread beside what others compute.
+  ///
+  /// For work that waits for memory: a second thread gains it little, and it takes nothing from one that computes. Nobody
+  /// may look at what the tasks write, or change what they read, meanwhile; `body` keeps that alive. What is handed out
+  /// next waits for it.
+  public static func runAside(_ tasks: Int, _ body: @escaping (Int) -> Void) {
+    let isPosted = count > 1 && aside?.post(tasks, body) ?? false
+    if !isPosted { run(tasks, body) }
+  }
+
   /// Runs `body` over consecutive ranges that cover 0..<`count`, each `grain` long but the last.
   public static func run(over count: Int, grain: Int, _ body: (Range<Int>) -> Void) {
     let chunks = Chunks(count: count, grain: grain)

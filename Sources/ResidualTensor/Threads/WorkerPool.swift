@@ -23,6 +23,8 @@ final class WorkerPool: Sendable {
 
   private struct Board {
     var job: Job?
+    /// What one worker does before it looks for a job.
+    var aside: Job?
     var workers = 0
     var sleepers = 0
   }
@@ -35,7 +37,7 @@ final class WorkerPool: Sendable {
       withUnsafePointer(to: body) { body in
         let job = Job(tasks: tasks, places: helpers, body)
         let posted = post(job, helpers: helpers)
-        job.work()
+        job.work(fromTheFront: true)
         guard posted else { return }
         board.withLock { $0.job = nil }
         job.waitUntilLeft(patience: Self.callerPatience)
@@ -43,11 +45,21 @@ final class WorkerPool: Sendable {
     }
   }
 
+  /// Has one worker do the job before other jobs that are handed out, unless another is done so already.
+  func postAside(_ job: Job) -> Bool { post(job, helpers: 1, aside: true) }
+
+  /// Does what is left of such a job and returns when all of it is done.
+  func finishAside(_ job: Job) {
+    job.work(fromTheFront: true)
+    board.withLock { $0.aside = nil }
+    job.waitUntilLeft(patience: Self.callerPatience)
+  }
+
   /// Makes the job known, unless there is one; starts and wakes as many workers as it needs.
-  private func post(_ job: Job, helpers: Int) -> Bool {
+  private func post(_ job: Job, helpers: Int, aside: Bool = false) -> Bool {
     let wakes: Int? = board.withLock { board in
-      guard board.job == nil else { return nil }
-      board.job = job
+      guard (aside ? board.aside : board.job) == nil else { return nil }
+      if aside { board.aside = job } else { board.job = job }
       postings.wrappingAdd(1, ordering: .releasing)
       while board.workers < helpers {
         board.workers += 1
@@ -67,9 +79,8 @@ final class WorkerPool: Sendable {
       var seen = 0
       while true {
         seen = awaitPosting(after: seen)
-        guard let job = board.withLock({ $0.job?.enter() }) else { continue }
-        job.work()
-        job.leave()
+        if let aside = board.withLock({ $0.aside?.enter() }) { aside.workAndLeave() }
+        if let job = board.withLock({ $0.job?.enter() }) { job.workAndLeave() }
       }
     }
     thread.name = "residual"
@@ -97,13 +108,14 @@ final class WorkerPool: Sendable {
 }
 
 /// Tasks that are done together, each by whoever takes it first.
-private final class Job: Sendable {
+final class Job: Sendable {
   private let tasks: Int
   // Unsafe by the compiler's lights, safe by contract: tasks write to disjoint places, and the caller outlives them. A
   // pointer, for a worker may let go of the job after the caller has returned.
   private nonisolated(unsafe) let body: UnsafePointer<(Int) -> Void>
   private let flushesDenormals = Threads.flushesDenormals
-  private let next = Atomic<Int>(0)
+  private let taken = Atomic<Int>(0)
+  private let takenFromTheBack = Atomic<Int>(0)
   private let places: Atomic<Int>
   private let inside = Atomic<Int>(0)
 
@@ -115,20 +127,32 @@ private final class Job: Sendable {
 
   /// Counts the calling worker in, if there is a place left and something to do; called under the board's lock.
   func enter() -> Job? {
-    guard places.load(ordering: .relaxed) > 0, next.load(ordering: .relaxed) < tasks else { return nil }
+    guard places.load(ordering: .relaxed) > 0, taken.load(ordering: .relaxed) < tasks else { return nil }
     places.wrappingSubtract(1, ordering: .relaxed)
     inside.wrappingAdd(1, ordering: .relaxed)
     return self
   }
 
-  func leave() { inside.wrappingSubtract(1, ordering: .releasing) }
+  /// What a worker does that has entered.
+  func workAndLeave() {
+    work(fromTheFront: false)
+    inside.wrappingSubtract(1, ordering: .releasing)
+  }
 
-  func work() {
+  /// Does tasks until none is left.
+  ///
+  /// The caller begins with the first, workers with the last: of one job's tasks and the next one's, a thread takes those
+  /// that are about the same memory, as a rule, which its cache has.
+  func work(fromTheFront: Bool) {
     let mode = rk_denormals_flush(flushesDenormals)
-    while true {
-      let task = next.wrappingAdd(1, ordering: .relaxed).oldValue
-      if task >= tasks { break }
-      body.pointee(task)
+    var front = 0
+    while taken.wrappingAdd(1, ordering: .relaxed).oldValue < tasks {
+      if fromTheFront {
+        body.pointee(front)
+        front += 1
+      } else {
+        body.pointee(tasks - takenFromTheBack.wrappingAdd(1, ordering: .relaxed).newValue)
+      }
     }
     rk_denormals_restore(mode)
   }
