@@ -58,6 +58,7 @@ RK_LOOP void write_taps(const float *sums, size_t stride, size_t rows, size_t co
     }
     for (int t = 0; t < RK_WINOGRAD_TAPS; t++) {
       float *result = results[t] + r * result_stride;
+      // A loop of its own: in one with the next, the compiler loads the result in any case, and that waits for memory.
       for (size_t c = 0; accumulate && c < columns; c++) y[t][c] += result[c];
       for (size_t c = 0; c < columns; c++) result[c] = y[t][c];
     }

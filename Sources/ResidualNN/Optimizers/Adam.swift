@@ -138,7 +138,7 @@ private final class RestingPieces {
   deinit { flags.deallocate() }
 }
 
-/// One parameter's part of a step; what the pointers lead to lives in the parameter and the optimizer.
+/// One parameter's part of a step; the weight lives in the parameter.
 private struct AdamUpdate {
   let options: rk_adam
   let gradient: Storage

@@ -65,33 +65,38 @@ public final class SGD: Optimizer {
 
   /// One update of those of the parameters at `indices` that have a gradient.
   public func step(_ indices: [Int]) {
-    let pending = indices.compactMap { index in
-      parameters[index].grad.map { (index: index, parameter: parameters[index], gradient: $0) }
+    let updates = indices.compactMap { index -> SGDUpdate? in
+      let parameter = parameters[index]
+      guard let gradient = parameter.grad else { return nil }
+      let isFirst = momentum != 0 && momentumBuffers[index] == nil
+      if isFirst { momentumBuffers[index] = Storage(uninitialized: parameter.count) }
+      return SGDUpdate(
+        options: kernelOptions(isFirst: isFirst), count: parameter.count, gradient: gradient.storage,
+        weight: parameter.mutate { $0.baseAddress }, buffer: momentumBuffers[index])
     }
-    var isFirst = Array(repeating: false, count: pending.count)
-    if momentum != 0 {
-      for (entry, item) in pending.enumerated() where momentumBuffers[item.index] == nil {
-        momentumBuffers[item.index] = Storage(uninitialized: item.parameter.count)
-        isFirst[entry] = true
-      }
-    }
-    var options = rk_sgd(
+    updateInPieces(updates.map(\.count)) { updates[$0].run($1) }
+  }
+
+  private func kernelOptions(isFirst: Bool) -> rk_sgd {
+    rk_sgd(
       learning_rate: Float(learningRate), momentum: Float(momentum), dampening: Float(dampening),
-      weight_decay: Float(weightDecay), nesterov: isNesterov, first: false)
-    let later = options
-    options.first = true
-    let first = options
-    let firsts = isFirst
-    let weights = pending.map { $0.parameter.mutate { $0.baseAddress } }
-    let buffers = pending.map { momentumBuffers[$0.index] }
-    updateInPieces(pending.map(\.parameter.count)) { entry, range in
-      guard let weight = weights[entry] else { return }
-      let buffer = buffers[entry].map { $0.pointer + range.lowerBound }
-      withUnsafePointer(to: firsts[entry] ? first : later) {
-        rk_sgd_step(
-          $0, pending[entry].gradient.storage.pointer + range.lowerBound, weight + range.lowerBound, buffer,
-          range.count)
-      }
+      weight_decay: Float(weightDecay), nesterov: isNesterov, first: isFirst)
+  }
+}
+
+/// One parameter's part of a step; the weight lives in the parameter.
+private struct SGDUpdate {
+  let options: rk_sgd
+  let count: Int
+  let gradient: Storage
+  let weight: UnsafeMutablePointer<Float>?
+  let buffer: Storage?
+
+  func run(_ range: Range<Int>) {
+    guard let weight else { return }
+    let start = range.lowerBound
+    withUnsafePointer(to: options) {
+      rk_sgd_step($0, gradient.pointer + start, weight + start, buffer.map { $0.pointer + start }, range.count)
     }
   }
 }

@@ -28,8 +28,8 @@ extension Tensor {
   }
 }
 
-/// Parameters whose gradients are complete and that are updated together: enough for several threads, few enough for
-/// a cache.
+/// Parameters whose gradients are complete and that are updated together: enough to be worth handing out, few enough
+/// for a cache.
 private struct StepBatch {
   let optimizer: any Optimizer
   private var indices: [Int] = []

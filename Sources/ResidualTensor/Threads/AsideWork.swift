@@ -20,7 +20,7 @@ final class AsideWork: Sendable {
     let pointer = UnsafeMutablePointer<(Int) -> Void>.allocate(capacity: 1)
     pointer.initialize(to: body)
     let piece = Piece(job: Job(tasks: tasks, places: 1, pointer), body: pointer)
-    guard pool.postAside(piece.job) else {
+    guard pool.post(piece.job, .aside, helpers: 1) else {
       release(piece)
       return false
     }
@@ -31,7 +31,7 @@ final class AsideWork: Sendable {
   /// Returns when what was handed out is done, and lets go of it.
   func finish() {
     guard let piece = posted.withLock({ $0.take() }) else { return }
-    pool.finishAside(piece.job)
+    pool.finish(piece.job, .aside)
     release(piece)
   }
 

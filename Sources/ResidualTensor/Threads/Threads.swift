@@ -9,6 +9,7 @@ import Synchronization
 public enum Threads {
   private static let configuredCount = Atomic<Int>(ProcessInfo.processInfo.activeProcessorCount)
   private static let flushing = Atomic<Bool>(true)
+  @TaskLocal private static var aside: AsideWork?
 
   /// Threads that share the work; the number of processors unless set.
   ///
@@ -41,8 +42,6 @@ public enum Threads {
     }
     WorkerPool.shared.run(tasks, helpers: workers - 1, body)
   }
-
-  @TaskLocal private static var aside: AsideWork?
 
   /// Runs `body`, beside which one thread does what it hands out with ``runAside(_:_:)``; that is done, too, when this
   /// returns.

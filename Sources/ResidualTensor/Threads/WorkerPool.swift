@@ -21,12 +21,25 @@ final class WorkerPool: Sendable {
   private let postings = Atomic<Int>(0)
   private let alarm = DispatchSemaphore(value: 0)
 
+  /// How workers come to a job.
+  enum Kind {
+    /// They join the caller, who does it, too.
+    case joint
+    /// One of them does it before it joins another.
+    case aside
+  }
+
   private struct Board {
-    var job: Job?
-    /// What one worker does before it looks for a job.
-    var aside: Job?
+    private var joint: Job?
+    private var aside: Job?
     var workers = 0
     var sleepers = 0
+
+    /// The job of each kind that there is now.
+    subscript(kind: Kind) -> Job? {
+      get { kind == .joint ? joint : aside }
+      set { if kind == .joint { joint = newValue } else { aside = newValue } }
+    }
   }
 
   /// Runs `body` for each task number below `tasks` on the calling thread and up to `helpers` others.
@@ -36,30 +49,20 @@ final class WorkerPool: Sendable {
     withoutActuallyEscaping(body) { body in
       withUnsafePointer(to: body) { body in
         let job = Job(tasks: tasks, places: helpers, body)
-        let posted = post(job, helpers: helpers)
-        job.work(fromTheFront: true)
-        guard posted else { return }
-        board.withLock { $0.job = nil }
-        job.waitUntilLeft(patience: Self.callerPatience)
+        if post(job, .joint, helpers: helpers) {
+          finish(job, .joint)
+        } else {
+          job.work(fromTheFront: true)
+        }
       }
     }
   }
 
-  /// Has one worker do the job before other jobs that are handed out, unless another is done so already.
-  func postAside(_ job: Job) -> Bool { post(job, helpers: 1, aside: true) }
-
-  /// Does what is left of such a job and returns when all of it is done.
-  func finishAside(_ job: Job) {
-    job.work(fromTheFront: true)
-    board.withLock { $0.aside = nil }
-    job.waitUntilLeft(patience: Self.callerPatience)
-  }
-
-  /// Makes the job known, unless there is one; starts and wakes as many workers as it needs.
-  private func post(_ job: Job, helpers: Int, aside: Bool = false) -> Bool {
+  /// Makes the job known, unless there is one of its kind; starts and wakes as many workers as it needs.
+  func post(_ job: Job, _ kind: Kind, helpers: Int) -> Bool {
     let wakes: Int? = board.withLock { board in
-      guard (aside ? board.aside : board.job) == nil else { return nil }
-      if aside { board.aside = job } else { board.job = job }
+      guard board[kind] == nil else { return nil }
+      board[kind] = job
       postings.wrappingAdd(1, ordering: .releasing)
       while board.workers < helpers {
         board.workers += 1
@@ -74,13 +77,19 @@ final class WorkerPool: Sendable {
     return true
   }
 
+  /// Does what is left of a job that was posted, and returns when all of it is done.
+  func finish(_ job: Job, _ kind: Kind) {
+    job.work(fromTheFront: true)
+    board.withLock { $0[kind] = nil }
+    job.waitUntilLeft(patience: Self.callerPatience)
+  }
+
   private func startWorker() {
     let thread = Thread { [self] in
       var seen = 0
       while true {
         seen = awaitPosting(after: seen)
-        if let aside = board.withLock({ $0.aside?.enter() }) { aside.workAndLeave() }
-        if let job = board.withLock({ $0.job?.enter() }) { job.workAndLeave() }
+        for kind in [Kind.aside, .joint] { board.withLock { $0[kind]?.enter() }?.workAndLeave() }
       }
     }
     thread.name = "residual"
@@ -104,65 +113,5 @@ final class WorkerPool: Sendable {
     }
     if sleeps { alarm.wait() }
     return postings.load(ordering: .acquiring)
-  }
-}
-
-/// Tasks that are done together, each by whoever takes it first.
-final class Job: Sendable {
-  private let tasks: Int
-  // Unsafe by the compiler's lights, safe by contract: tasks write to disjoint places, and the caller outlives them. A
-  // pointer, for a worker may let go of the job after the caller has returned.
-  private nonisolated(unsafe) let body: UnsafePointer<(Int) -> Void>
-  private let flushesDenormals = Threads.flushesDenormals
-  private let taken = Atomic<Int>(0)
-  private let takenFromTheBack = Atomic<Int>(0)
-  private let places: Atomic<Int>
-  private let inside = Atomic<Int>(0)
-
-  init(tasks: Int, places: Int, _ body: UnsafePointer<(Int) -> Void>) {
-    self.tasks = tasks
-    self.body = body
-    self.places = Atomic(places)
-  }
-
-  /// Counts the calling worker in, if there is a place left and something to do; called under the board's lock.
-  func enter() -> Job? {
-    guard places.load(ordering: .relaxed) > 0, taken.load(ordering: .relaxed) < tasks else { return nil }
-    places.wrappingSubtract(1, ordering: .relaxed)
-    inside.wrappingAdd(1, ordering: .relaxed)
-    return self
-  }
-
-  /// What a worker does that has entered.
-  func workAndLeave() {
-    work(fromTheFront: false)
-    inside.wrappingSubtract(1, ordering: .releasing)
-  }
-
-  /// Does tasks until none is left.
-  ///
-  /// The caller begins with the first, workers with the last: of one job's tasks and the next one's, a thread takes those
-  /// that are about the same memory, as a rule, which its cache has.
-  func work(fromTheFront: Bool) {
-    let mode = rk_denormals_flush(flushesDenormals)
-    var front = 0
-    while taken.wrappingAdd(1, ordering: .relaxed).oldValue < tasks {
-      if fromTheFront {
-        body.pointee(front)
-        front += 1
-      } else {
-        body.pointee(tasks - takenFromTheBack.wrappingAdd(1, ordering: .relaxed).newValue)
-      }
-    }
-    rk_denormals_restore(mode)
-  }
-
-  /// Returns when all workers that entered have left.
-  func waitUntilLeft(patience: Int) {
-    var looks = 0
-    while inside.load(ordering: .acquiring) > 0 {
-      looks += 1
-      if looks < patience { rk_spin_pause() } else { sched_yield() }
-    }
   }
 }
