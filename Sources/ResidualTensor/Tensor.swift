@@ -90,11 +90,8 @@ public struct Tensor {
   /// PyTorch: `Tensor.grad`.
   public var grad: Tensor? { node.flatMap { $0.isLeaf ? $0.gradient : nil } }
 
-  /// The same in physical order for whoever looks only where it has been written: it is zero in the ranges `zeros`, and
-  /// need not be there.
-  package var writtenGrad: (elements: Storage, zeros: [Range<Int>])? {
-    node.flatMap { $0.isLeaf ? $0.writtenGradient : nil }
-  }
+  /// The same without waiting for tasks that may still be computing it.
+  package var pendingGrad: PendingGradient? { node.flatMap { $0.isLeaf ? $0.pendingGradient : nil } }
 
   /// The same elements as a leaf that collects a gradient.
   ///

@@ -1,7 +1,9 @@
+import Foundation
 import ResidualNN
 import ResidualState
 import ResidualTensor
 import ResidualVision
+import Synchronization
 import Testing
 
 private func images(_ shape: [Int]) -> Tensor {
@@ -17,6 +19,14 @@ private final class OddNetwork: Module {
   @Child var frozen = Linear(520, 520)
 
   func callAsFunction(_ x: Tensor) -> Tensor { shared(frozen(relu(apart(relu(shared(x)))))) }
+}
+
+/// A convolution used twice, and one beside it.
+private final class SharedConvolution: Module {
+  @Child var shared = Conv2d(96, 96, kernelSize: 3, padding: 1)
+  @Child var other = Conv2d(96, 96, kernelSize: 3, padding: 1)
+
+  func callAsFunction(_ x: Tensor) -> Tensor { shared(relu(other(relu(shared(x))))) }
 }
 
 /// Descent without anything, as a user would write it.
@@ -132,6 +142,59 @@ struct SteppingBackwardTests {
     let (stepped, expected) = (try train(stepping: true), try train(stepping: false))
     #expect(stepped.0 == expected.0)
     #expect(stepped.grad == expected.grad)
+  }
+
+  @Test("A convolution used twice has both gradients when it steps", arguments: Kind.allCases)
+  func sharedConvolution(kind: Kind) throws {
+    func train(stepping: Bool) throws -> StateDict {
+      let model = Generator.withDefault(Generator(seed: 7)) { SharedConvolution() }
+      let optimizer = try kind.make(model.parameters())
+      for _ in 0..<3 { updated(model(images([4, 96, 8, 8])).mean(), optimizer, stepping: stepping) }
+      return model.stateDict()
+    }
+    #expect(try train(stepping: true) == train(stepping: false))
+  }
+
+  @Test("Whoever asks for a gradient that is complete gets all of it, while others are being computed")
+  func gradientsWhenComplete() throws {
+    let weights = (0..<4).map { seed in
+      Generator.withDefault(Generator(seed: UInt64(seed))) { Conv2d(128, 128, kernelSize: 3, padding: 1) }.weight.value
+    }
+    func loss() -> Tensor {
+      weights.reduce(images([8, 128, 6, 6])) { conv2d($0, weight: $1, options: .init(padding: 1)) }.mean()
+    }
+    loss().backward()
+    let expected = try weights.map { try #require($0.grad).scalars }
+    for weight in weights { weight.clearGrad() }
+    var seen: [Int] = []
+    Threads.withWorkAside {
+      loss().backward(nil, leaves: weights) { index in
+        #expect(weights[index].grad?.scalars == expected[index])
+        seen.append(index)
+      }
+    }
+    #expect(seen == [3, 2, 1, 0])
+  }
+
+  @Test("A gradient that is cleared before it has been computed lives until it has been")
+  func clearedBeforeComputed() async {
+    await #expect(processExitsWith: .success) {
+      Threads.count = 2
+      let weight = images([96, 96, 3, 3]).requiringGrad()
+      let mayBegin = Atomic<Bool>(false)
+      Threads.withWorkAside {
+        Threads.runAside(1) { _ in
+          while !mayBegin.load(ordering: .acquiring) { sched_yield() }
+        }
+        let loss = conv2d(images([2, 96, 5, 5]), weight: weight, options: .init(padding: 1)).mean()
+        loss.backward(nil, leaves: [weight]) { _ in weight.clearGrad() }
+        let others = (0..<8).map { _ in Tensor(repeating: 7, shape: weight.shape) }
+        mayBegin.store(true, ordering: .releasing)
+        Threads.finishAside()
+        #expect(others.allSatisfy { $0.scalars.allSatisfy { $0 == 7 } })
+      }
+      #expect(weight.grad == nil)
+    }
   }
 
   @Test("What a pass does not reach steps too, with the gradient it has")

@@ -83,6 +83,25 @@ struct ThreadsTests {
     }
   }
 
+  @Test("What a task hands out aside is done at once, also where the caller does the task", arguments: [1, 2])
+  func tasksHandOutWork(threads: Int) async {
+    await #expect(processExitsWith: .success) { [threads] in
+      Threads.count = threads
+      let done = Atomic<Int>(0)
+      Threads.withWorkAside {
+        for _ in 0..<20 {
+          Threads.runAside(4) { _ in
+            let before = done.load(ordering: .relaxed)
+            Threads.runAside(2) { _ in done.wrappingAdd(1, ordering: .relaxed) }
+            #expect(done.load(ordering: .relaxed) >= before + 2)
+          }
+        }
+        Threads.finishAside()
+        #expect(done.load(ordering: .relaxed) == 160)
+      }
+    }
+  }
+
   /// Results and gradients of a 3x3 convolution.
   private static func convolve(_ precision: Precision, _ shape: [Int]) -> [[Float]] {
     let elements = { (count: Int) in (0..<count).map { Float($0 * 7919 % 255) / 255 - 0.5 } }

@@ -72,54 +72,64 @@ import Testing
     }
   }
 
-  @Test func doesWorkAsideOnOneWorkerWhileJobsGoOn() {
+  @Test(arguments: [1, 3]) func doesPiecesAsideOneAfterTheOtherWhileJobsGoOn(helpers: Int) throws {
     let pool = WorkerPool()
-    let aside = AsideWork(pool: pool)
-    for helpers in [1, 3] {
-      let done = Mutex([Int](repeating: 0, count: 200))
-      let inside = Atomic<Int>(0)
-      let most = Atomic<Int>(0)
-      for start in [0, 100] {
-        let isPosted = aside.post(100) { task in
-          most.max(inside.wrappingAdd(1, ordering: .relaxed).newValue, ordering: .relaxed)
-          usleep(50)
-          done.withLock { $0[start + task] += 1 }
-          inside.wrappingSubtract(1, ordering: .relaxed)
+    let aside = try #require(pool.beginWorkAside())
+    let done = Mutex([Int](repeating: 0, count: 400))
+    let inside = Atomic<Int>(0)
+    let most = Atomic<Int>(0)
+    for start in stride(from: 0, to: 400, by: 100) {
+      aside.post(100, helpers: helpers) { task in
+        most.max(inside.wrappingAdd(1, ordering: .relaxed).newValue, ordering: .relaxed)
+        usleep(50)
+        done.withLock { done in
+          #expect(done[..<start].allSatisfy { $0 == 1 })
+          done[start + task] += 1
         }
-        #expect(isPosted)
-        for _ in 0..<20 {
-          #expect(counts(tasks: 10, helpers: helpers, pool: pool) == [Int](repeating: 1, count: 10))
-        }
+        inside.wrappingSubtract(1, ordering: .relaxed)
       }
-      aside.finish()
-      #expect(done.withLock { $0 } == [Int](repeating: 1, count: 200))
-      // The worker, and whoever waits for it.
-      #expect(most.load(ordering: .relaxed) <= 2)
+      for _ in 0..<20 {
+        #expect(counts(tasks: 10, helpers: 3, pool: pool) == [Int](repeating: 1, count: 10))
+      }
     }
+    pool.end(aside)
+    #expect(done.withLock { $0 } == [Int](repeating: 1, count: 400))
+    // The workers, and whoever waits for them.
+    #expect(most.load(ordering: .relaxed) <= helpers + 1)
   }
 
-  @Test func oneCallersWorkIsDoneAsideAtATime() {
+  @Test func oneCallersWorkIsDoneAsideAtATime() throws {
     let pool = WorkerPool()
-    let (first, second) = (AsideWork(pool: pool), AsideWork(pool: pool))
-    let firstIsPosted = first.post(1) { _ in }
-    let secondIsPosted = second.post(1) { _ in Issue.record("was not handed out") }
-    #expect(firstIsPosted && !secondIsPosted)
-    first.finish()
-    let isPostedNow = second.post(1) { _ in }
-    #expect(isPostedNow)
-    second.finish()
+    let first = try #require(pool.beginWorkAside())
+    #expect(pool.beginWorkAside() == nil)
+    pool.end(first)
+    let second = try #require(pool.beginWorkAside())
+    pool.end(second)
   }
 
-  @Test func letsGoOfWorkThatIsDone() {
+  @Test("As many pieces wait as there is room for, and those that are let go of are done")
+  func room() throws {
     final class Witness {}
-    let aside = AsideWork(pool: WorkerPool())
-    var witness: Witness? = Witness()
-    weak let seen = witness
-    let isPosted = aside.post(3) { [witness] _ in _ = witness }
-    witness = nil
-    #expect(isPosted)
-    #expect(seen != nil)
+    let pool = WorkerPool()
+    let aside = try #require(pool.beginWorkAside())
+    var pieces: [() -> Witness?] = []
+    let done = Atomic<Int>(0)
+    for count in 1...5 {
+      var witness: Witness? = Witness()
+      pieces.append { [weak witness] in witness }
+      aside.post(3, helpers: 1) { [witness] _ in
+        _ = witness
+        usleep(100)
+        done.wrappingAdd(1, ordering: .relaxed)
+      }
+      witness = nil
+      let kept = min(count, AsideWork.room)
+      #expect(pieces.map { $0() != nil } == (1...count).map { $0 > count - kept })
+      #expect(done.load(ordering: .relaxed) >= 3 * (count - kept))
+    }
     aside.finish()
-    #expect(seen == nil)
+    #expect(pieces.allSatisfy { $0() == nil })
+    #expect(done.load(ordering: .relaxed) == 15)
+    pool.end(aside)
   }
 }

@@ -32,9 +32,8 @@ public final class Parameter {
   /// PyTorch: `Parameter.grad`.
   public var grad: Tensor? { requiresGrad ? leaf.grad : nil }
 
-  /// The same for an optimizer that looks only where it has been written: it is zero in the ranges `zeros`, and need not be
-  /// there.
-  var writtenGrad: (elements: Storage, zeros: [Range<Int>])? { requiresGrad ? leaf.writtenGrad : nil }
+  /// The same for an optimizer that looks at it in tasks of its own, after those that may still be computing it.
+  var pendingGrad: PendingGradient? { requiresGrad ? leaf.pendingGrad : nil }
 
   /// Number of elements.
   public var count: Int { storage.count }

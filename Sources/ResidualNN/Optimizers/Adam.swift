@@ -58,13 +58,13 @@ public class Adam: Optimizer {
   public func step(_ indices: [Int]) {
     let updates = indices.compactMap { index -> AdamUpdate? in
       let parameter = parameters[index]
-      guard let gradient = parameter.writtenGrad else { return nil }
+      guard let gradient = parameter.pendingGrad else { return nil }
       var state = moments[index] ?? AdamMoments(count: parameter.count)
       state.steps += 1
       moments[index] = state
       return AdamUpdate(
-        options: kernelOptions(step: state.steps), gradient: gradient.elements, zeros: gradient.zeros,
-        weight: parameter.mutate { $0.baseAddress }, moments: state)
+        options: kernelOptions(step: state.steps), gradient: gradient, weight: parameter.mutate { $0.baseAddress },
+        moments: state)
     }
     updateInPieces(updates.map(\.moments.mean.count)) { updates[$0].run($1) }
   }
@@ -141,22 +141,16 @@ private final class RestingPieces {
 /// One parameter's part of a step; the weight lives in the parameter.
 private struct AdamUpdate {
   let options: rk_adam
-  let gradient: Storage
-  /// Where the gradient is zero and not written.
-  let zeros: [Range<Int>]
+  let gradient: PendingGradient
   let weight: UnsafeMutablePointer<Float>?
   let moments: AdamMoments
 
   func run(_ range: Range<Int>) {
     guard let weight, !stays(range) else { return }
     let start = range.lowerBound
-    for zeros in zeros {
-      let part = zeros.clamped(to: range)
-      (gradient.pointer + part.lowerBound).update(repeating: 0, count: part.count)
-    }
     withUnsafePointer(to: options) {
       rk_adam_step(
-        $0, gradient.pointer + start, weight + start, moments.mean.pointer + start, moments.square.pointer + start,
+        $0, gradient.pointer(to: range), weight + start, moments.mean.pointer + start, moments.square.pointer + start,
         moments.rests(from: start), range.count)
     }
   }
@@ -165,6 +159,6 @@ private struct AdamUpdate {
   private func stays(_ range: Range<Int>) -> Bool {
     guard let rests = moments.rests(from: range.lowerBound), rests.pointee else { return false }
     return options.weight_decay == 0 && options.decay == 0 && options.epsilon > 0
-      && zeros.contains { $0.clamped(to: range) == range }
+      && gradient.isUnwritten(range)
   }
 }

@@ -67,11 +67,11 @@ public final class SGD: Optimizer {
   public func step(_ indices: [Int]) {
     let updates = indices.compactMap { index -> SGDUpdate? in
       let parameter = parameters[index]
-      guard let gradient = parameter.grad else { return nil }
+      guard let gradient = parameter.pendingGrad else { return nil }
       let isFirst = momentum != 0 && momentumBuffers[index] == nil
       if isFirst { momentumBuffers[index] = Storage(uninitialized: parameter.count) }
       return SGDUpdate(
-        options: kernelOptions(isFirst: isFirst), count: parameter.count, gradient: gradient.storage,
+        options: kernelOptions(isFirst: isFirst), count: parameter.count, gradient: gradient,
         weight: parameter.mutate { $0.baseAddress }, buffer: momentumBuffers[index])
     }
     updateInPieces(updates.map(\.count)) { updates[$0].run($1) }
@@ -88,7 +88,7 @@ public final class SGD: Optimizer {
 private struct SGDUpdate {
   let options: rk_sgd
   let count: Int
-  let gradient: Storage
+  let gradient: PendingGradient
   let weight: UnsafeMutablePointer<Float>?
   let buffer: Storage?
 
@@ -96,7 +96,7 @@ private struct SGDUpdate {
     guard let weight else { return }
     let start = range.lowerBound
     withUnsafePointer(to: options) {
-      rk_sgd_step($0, gradient.pointer + start, weight + start, buffer.map { $0.pointer + start }, range.count)
+      rk_sgd_step($0, gradient.pointer(to: range), weight + start, buffer.map { $0.pointer + start }, range.count)
     }
   }
 }

@@ -6,9 +6,10 @@ extension Tensor {
   ///
   /// Weights and optimizer become what `backward()`, `optimizer.step()` and `optimizer.zeroGradients()` would make of
   /// them, to the last bit. But a gradient is gone once it has been used: there is never room taken for all of them, and
-  /// it comes from a cache, not from memory. The library's optimizers work on one thread beside what the others compute
-  /// next. Gradients that are there already, of earlier passes, are added to and used up too. Whoever wants to see all
-  /// gradients before the step, `clipGradientNorm` for one, needs the three calls.
+  /// it comes from a cache, not from memory. Half of the threads compute the weight gradients of convolutions and, with the
+  /// library's optimizers, the updates; the others go on to the layers before. Gradients that are there already, of earlier
+  /// passes, are added to and used up too. Whoever wants to see all gradients before the step, `clipGradientNorm` for one,
+  /// needs the three calls.
   ///
   /// PyTorch: the optimizer's step in `register_post_accumulate_grad_hook`.
   ///

@@ -54,6 +54,8 @@ public final class Node {
   private var received: Storage?
   /// Where what was received is zero and has not been written: it is cleared before somebody looks there.
   private var unwritten: [Range<Int>] = []
+  /// Whether tasks that were handed out may still be computing what was received.
+  private var isPending = false
 
   /// A leaf.
   ///
@@ -80,12 +82,13 @@ public final class Node {
 
   /// The sum of what has arrived; nil when nothing has.
   var gradient: Tensor? {
+    awaitTasks()
     clearUnwritten()
     return received.map { Tensor(storage: $0, shape: shape) }
   }
 
-  /// The same for whoever looks only where it has been written: it is zero in the ranges.
-  var writtenGradient: (elements: Storage, zeros: [Range<Int>])? { received.map { ($0, unwritten) } }
+  /// The same for tasks that are handed out after those that may still be computing it.
+  var pendingGradient: PendingGradient? { received.map { PendingGradient(elements: $0, unwritten: unwritten) } }
 
   private func clearUnwritten() {
     guard let received, !unwritten.isEmpty else { return }
@@ -103,12 +106,36 @@ public final class Node {
   func receive(
     zeros: [Range<Int>] = [], _ body: (_ destination: UnsafeMutablePointer<Float>, _ accumulate: Bool) -> Void
   ) {
+    receiveStorage(zeros: zeros) { body($0.pointer, $1) }
+  }
+
+  /// The same for a gradient that tasks compute: beside what follows (`Threads.runAside`), if somebody waits for it.
+  func receive(
+    zeros: [Range<Int>] = [], tasks: Int,
+    _ body: @escaping (_ task: Int, _ destination: UnsafeMutablePointer<Float>, _ accumulate: Bool) -> Void
+  ) {
+    receiveStorage(zeros: zeros) { destination, accumulate in
+      // The tasks keep the destination alive.
+      let run = { body($0, destination.pointer, accumulate) }
+      if awaited == nil { return Threads.run(tasks, run) }
+      Threads.runAside(tasks, run)
+      isPending = true
+    }
+  }
+
+  private func awaitTasks() {
+    if isPending { Threads.finishAside() }
+    isPending = false
+  }
+
+  private func receiveStorage(zeros: [Range<Int>], _ body: (_ destination: Storage, _ accumulate: Bool) -> Void) {
+    awaitTasks()
     let accumulate = received != nil
     if accumulate { clearUnwritten() }
     let isShared = accumulate && received !== home && !isKnownUniquelyReferenced(&received)
     let target = isShared ? gradient?.copied().storage : received
     let destination = target ?? firstDestination ?? newStorage()
-    body(destination.pointer, accumulate)
+    body(destination, accumulate)
     destination.markChanged()
     received = destination
     if accumulate { return }
@@ -147,6 +174,7 @@ public final class Node {
   func clearGradient() {
     received = nil
     unwritten = []
+    isPending = false
   }
 
   /// Hands out what `backward` needs and forgets it, or only the gradient if the record is retained.

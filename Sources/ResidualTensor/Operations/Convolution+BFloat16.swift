@@ -101,11 +101,10 @@ extension Convolution {
       let g = BFloat16Buffer(keptBeside: gradient.storage)
       nodeX?.receive { backwardInput(g, weight: weights, into: $0, accumulate: $1) }
       if let nodeW, let keptInput {
-        nodeW.receive(zeros: unmetTaps) { destination, accumulate in
-          withKernel { shape in
-            Threads.run(rk_conv2d_bf16_backward_weight_tasks(shape)) {
-              rk_conv2d_bf16_backward_weight(shape, keptInput.pointer, g.pointer, accumulate, destination, $0)
-            }
+        let tasks = withKernel(rk_conv2d_bf16_backward_weight_tasks)
+        nodeW.receive(zeros: unmetTaps, tasks: tasks) { task, destination, accumulate in
+          withKernel {
+            rk_conv2d_bf16_backward_weight($0, keptInput.pointer, g.pointer, accumulate, destination, task)
           }
         }
       }

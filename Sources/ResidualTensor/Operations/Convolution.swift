@@ -158,13 +158,11 @@ struct Convolution {
     }
   }
 
-  func backwardWeight(
-    _ input: Storage, _ gradient: Storage, into destination: UnsafeMutablePointer<Float>, accumulate: Bool
-  ) {
-    withKernel { shape in
-      Threads.run(rk_conv2d_backward_weight_tasks(shape)) {
-        rk_conv2d_backward_weight(shape, input.pointer, gradient.pointer, accumulate, destination, $0)
-      }
+  /// Has the weight's `node` receive its gradient.
+  func backwardWeight(_ input: Storage, _ gradient: Storage, to node: Node) {
+    let tasks = withKernel(rk_conv2d_backward_weight_tasks)
+    node.receive(zeros: unmetTaps, tasks: tasks) { task, destination, accumulate in
+      withKernel { rk_conv2d_backward_weight($0, input.pointer, gradient.pointer, accumulate, destination, task) }
     }
   }
 }
@@ -222,9 +220,7 @@ public func conv2d(_ x: Tensor, weight: Tensor, bias: Tensor? = nil, options: Co
     let (g, weights) = (gradient.storage, keptWeight.unchanged())
     nodeX?.receive { convolution.backwardInput(g, weight: weights, into: $0, accumulate: $1) }
     if let nodeW, let input = keptInput?.unchanged() {
-      nodeW.receive(zeros: convolution.unmetTaps) {
-        convolution.backwardWeight(input, g, into: $0, accumulate: $1)
-      }
+      convolution.backwardWeight(input, g, to: nodeW)
     }
     if let nodeB { receiveChannelSums(g, channels: convolution.outputShape[1], by: nodeB) }
   }

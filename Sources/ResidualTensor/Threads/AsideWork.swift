@@ -1,7 +1,10 @@
 import Synchronization
 
-/// Work that one thread does beside the jobs of a pool, one piece after the other.
+/// Work that some threads of a pool do beside its jobs, in pieces, each of which begins when the one before is done.
 final class AsideWork: Sendable {
+  /// Pieces that are handed out and not let go of yet, at most: what they keep alive takes memory.
+  static let room = 2
+
   // Sendable: whoever hands out tasks looks at nothing that they write before they are done.
   private struct Piece: @unchecked Sendable {
     let job: Job
@@ -9,34 +12,41 @@ final class AsideWork: Sendable {
   }
 
   private let pool: WorkerPool
-  private let posted = Mutex<Piece?>(nil)
+  private let pieces = Mutex<[Piece]>([])
 
   init(pool: WorkerPool) { self.pool = pool }
 
-  /// Finishes the piece before and hands out `body` for each task number below `tasks`; false, and nothing handed out,
-  /// where the pool does somebody else's work.
-  func post(_ tasks: Int, _ body: @escaping (Int) -> Void) -> Bool {
-    finish()
+  /// Hands out `body` for each task number below `tasks`, to up to `helpers` threads; first does what is left of the oldest
+  /// piece where there is no room.
+  ///
+  /// The caller lets go of pieces, and how many there are does not depend on the threads: nor does the memory in use.
+  func post(_ tasks: Int, helpers: Int, _ body: @escaping (Int) -> Void) {
+    while pieces.withLock({ $0.count }) >= Self.room { finishOldest() }
     let pointer = UnsafeMutablePointer<(Int) -> Void>.allocate(capacity: 1)
     pointer.initialize(to: body)
-    let piece = Piece(job: Job(tasks: tasks, places: 1, pointer), body: pointer)
-    guard pool.post(piece.job, .aside, helpers: 1) else {
-      release(piece)
-      return false
-    }
-    posted.withLock { $0 = piece }
-    return true
+    let piece = Piece(job: Job(tasks: tasks, places: helpers, pointer), body: pointer)
+    pieces.withLock { $0.append(piece) }
+    pool.announce(helpers: helpers)
   }
 
-  /// Returns when what was handed out is done, and lets go of it.
+  /// Returns when all that was handed out is done, and lets go of it.
   func finish() {
-    guard let piece = posted.withLock({ $0.take() }) else { return }
-    pool.finish(piece.job, .aside)
-    release(piece)
+    while finishOldest() {}
   }
 
-  private func release(_ piece: Piece) {
+  /// Counts the calling worker in, if there is something to do.
+  func enter() -> Job? {
+    pieces.withLock { pieces in pieces.first { !$0.job.isDone }?.job.enter() }
+  }
+
+  @discardableResult
+  private func finishOldest() -> Bool {
+    guard let piece = pieces.withLock({ $0.first }) else { return false }
+    // What a task hands out itself, it does at once.
+    Threads.$aside.withValue(nil) { piece.job.finish(patience: WorkerPool.callerPatience) }
+    pieces.withLock { _ = $0.removeFirst() }
     piece.body.deinitialize(count: 1)
     piece.body.deallocate()
+    return true
   }
 }

@@ -20,7 +20,10 @@ final class Job: Sendable {
     self.places = Atomic(places)
   }
 
-  /// Counts the calling worker in, if there is a place left and something to do; called under the board's lock.
+  /// Whether all tasks are done; looked at under the lock under which workers enter.
+  var isDone: Bool { taken.load(ordering: .relaxed) >= tasks && inside.load(ordering: .acquiring) == 0 }
+
+  /// Counts the calling worker in, if there is a place left and something to do; called under a lock.
   func enter() -> Job? {
     guard places.load(ordering: .relaxed) > 0, taken.load(ordering: .relaxed) < tasks else { return nil }
     places.wrappingSubtract(1, ordering: .relaxed)
@@ -32,6 +35,14 @@ final class Job: Sendable {
   func workAndLeave() {
     work(fromTheFront: false)
     inside.wrappingSubtract(1, ordering: .releasing)
+  }
+
+  /// Does what is left, and returns when all of it is done.
+  func finish(patience: Int) {
+    inside.wrappingAdd(1, ordering: .relaxed)
+    work(fromTheFront: true)
+    inside.wrappingSubtract(1, ordering: .releasing)
+    waitUntilLeft(patience: patience)
   }
 
   /// Does tasks until none is left.

@@ -9,7 +9,7 @@ import Synchronization
 public enum Threads {
   private static let configuredCount = Atomic<Int>(ProcessInfo.processInfo.activeProcessorCount)
   private static let flushing = Atomic<Bool>(true)
-  @TaskLocal private static var aside: AsideWork?
+  @TaskLocal static var aside: AsideWork?
 
   /// Threads that share the work; the number of processors unless set.
   ///
@@ -43,24 +43,27 @@ public enum Threads {
     WorkerPool.shared.run(tasks, helpers: workers - 1, body)
   }
 
-  /// Runs `body`, beside which one thread does what it hands out with ``runAside(_:_:)``; that is done, too, when this
-  /// returns.
+  /// Runs `body`, beside which half of the threads do what it hands out with ``runAside(_:_:)``; that is done, too, when
+  /// this returns.
   public static func withWorkAside(_ body: () -> Void) {
-    let work = AsideWork(pool: .shared)
+    let work = WorkerPool.shared.beginWorkAside()
     $aside.withValue(work, operation: body)
-    work.finish()
+    if let work { WorkerPool.shared.end(work) }
   }
 
   /// Runs `body` once for each task number below `tasks`: at once, or inside ``withWorkAside(_:)`` some time before that
-  /// returns, on one thread beside what others compute.
+  /// returns, on half of the threads beside what the others compute.
   ///
-  /// For work that waits for memory: a second thread gains it little, and it takes nothing from one that computes. Nobody
-  /// may look at what the tasks write, or change what they read, meanwhile; `body` keeps that alive. What is handed out
-  /// next waits for it.
+  /// For what nobody needs soon: threads that do different things need not wait for each other. Nobody may look at what
+  /// the tasks write before ``finishAside()``, or change what they read; `body` keeps that alive. What is handed out aside
+  /// next begins when this is done.
   public static func runAside(_ tasks: Int, _ body: @escaping (Int) -> Void) {
-    let isPosted = count > 1 && aside?.post(tasks, body) ?? false
-    if !isPosted { run(tasks, body) }
+    guard count > 1, let aside else { return run(tasks, body) }
+    aside.post(tasks, helpers: count / 2, body)
   }
+
+  /// Returns when all is done that was handed out with ``runAside(_:_:)``.
+  public static func finishAside() { aside?.finish() }
 
   /// Runs `body` over consecutive ranges that cover 0..<`count`, each `grain` long but the last.
   public static func run(over count: Int, grain: Int, _ body: (Range<Int>) -> Void) {

@@ -14,32 +14,21 @@ final class WorkerPool: Sendable {
   /// Looks at the job board before a worker sleeps: about half a millisecond.
   private static let patience = 8000
   /// Looks before a caller that waits for the last tasks lets other threads run.
-  private static let callerPatience = 20_000
+  static let callerPatience = 20_000
   private static let processors = ProcessInfo.processInfo.activeProcessorCount
 
   private let board = Mutex(Board())
   private let postings = Atomic<Int>(0)
   private let alarm = DispatchSemaphore(value: 0)
 
-  /// How workers come to a job.
-  enum Kind {
-    /// They join the caller, who does it, too.
-    case joint
-    /// One of them does it before it joins another.
-    case aside
-  }
-
   private struct Board {
-    private var joint: Job?
-    private var aside: Job?
+    var job: Job?
+    var aside: AsideWork?
     var workers = 0
     var sleepers = 0
 
-    /// The job of each kind that there is now.
-    subscript(kind: Kind) -> Job? {
-      get { kind == .joint ? joint : aside }
-      set { if kind == .joint { joint = newValue } else { aside = newValue } }
-    }
+    /// Counts a worker in where there is something to do: aside, if anything.
+    func enter() -> Job? { aside?.enter() ?? job?.enter() }
   }
 
   /// Runs `body` for each task number below `tasks` on the calling thread and up to `helpers` others.
@@ -49,20 +38,42 @@ final class WorkerPool: Sendable {
     withoutActuallyEscaping(body) { body in
       withUnsafePointer(to: body) { body in
         let job = Job(tasks: tasks, places: helpers, body)
-        if post(job, .joint, helpers: helpers) {
-          finish(job, .joint)
-        } else {
-          job.work(fromTheFront: true)
-        }
+        guard post(job) else { return job.work(fromTheFront: true) }
+        announce(helpers: helpers)
+        job.work(fromTheFront: true)
+        board.withLock { $0.job = nil }
+        job.waitUntilLeft(patience: Self.callerPatience)
       }
     }
   }
 
-  /// Makes the job known, unless there is one of its kind; starts and wakes as many workers as it needs.
-  func post(_ job: Job, _ kind: Kind, helpers: Int) -> Bool {
-    let wakes: Int? = board.withLock { board in
-      guard board[kind] == nil else { return nil }
-      board[kind] = job
+  /// Makes the job known, unless there is one.
+  private func post(_ job: Job) -> Bool {
+    board.withLock { board in
+      guard board.job == nil else { return false }
+      board.job = job
+      return true
+    }
+  }
+
+  /// What the caller can hand out beside the pool's jobs, until ``end(_:)``; nil while somebody else does.
+  func beginWorkAside() -> AsideWork? {
+    board.withLock { board in
+      guard board.aside == nil else { return nil }
+      board.aside = AsideWork(pool: self)
+      return board.aside
+    }
+  }
+
+  /// Returns when all that was handed out aside is done.
+  func end(_ work: AsideWork) {
+    work.finish()
+    board.withLock { $0.aside = nil }
+  }
+
+  /// Starts and wakes as many workers as something new needs.
+  func announce(helpers: Int) {
+    let wakes = board.withLock { board in
       postings.wrappingAdd(1, ordering: .releasing)
       while board.workers < helpers {
         board.workers += 1
@@ -72,16 +83,7 @@ final class WorkerPool: Sendable {
       board.sleepers -= wakes
       return wakes
     }
-    guard let wakes else { return false }
     for _ in 0..<wakes { alarm.signal() }
-    return true
-  }
-
-  /// Does what is left of a job that was posted, and returns when all of it is done.
-  func finish(_ job: Job, _ kind: Kind) {
-    job.work(fromTheFront: true)
-    board.withLock { $0[kind] = nil }
-    job.waitUntilLeft(patience: Self.callerPatience)
   }
 
   private func startWorker() {
@@ -89,7 +91,7 @@ final class WorkerPool: Sendable {
       var seen = 0
       while true {
         seen = awaitPosting(after: seen)
-        for kind in [Kind.aside, .joint] { board.withLock { $0[kind]?.enter() }?.workAndLeave() }
+        while let job = board.withLock({ $0.enter() }) { job.workAndLeave() }
       }
     }
     thread.name = "residual"
