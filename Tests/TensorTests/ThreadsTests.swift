@@ -66,6 +66,18 @@ struct ThreadsTests {
     }
   }
 
+  @Test("How far processors are from each other takes two of them to tell")
+  func processorDistance() async {
+    await #expect(processExitsWith: .success) {
+      Threads.count = 1
+      #expect(ProcessorDistance.measureNanoseconds() == nil)
+      Threads.count = 2
+      #expect(ProcessorDistance.measureNanoseconds().map { $0 > 0 } != false)
+      // Who is busy has nobody to exchange anything with.
+      Threads.run(2) { _ in #expect(ProcessorDistance.measureNanoseconds() == nil) }
+    }
+  }
+
   @Test("What is handed out aside is done at once, or when the scope ends", arguments: [1, 2])
   func workAside(threads: Int) async {
     await #expect(processExitsWith: .success) { [threads] in

@@ -91,7 +91,8 @@ class Contender:
     """A process that measures a round whenever it is told to."""
 
     def __init__(self, name, command):
-        self.name, self.command, self.seconds, self.peaks, self.end = name, command, [], [], {}
+        self.name, self.command, self.seconds, self.end = name, command, [], {}
+        self.peaks, self.distances = [], []
         self.errors = tempfile.TemporaryFile("w+")
         try:
             self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
@@ -123,6 +124,8 @@ class Contender:
         self.seconds.append(event["seconds"])
         if "peak_gflops" in event:
             self.peaks.append(event["peak_gflops"])
+        if "processor_distance_ns" in event:
+            self.distances.append(event["processor_distance_ns"])
 
     def finish(self):
         self.process.stdin.close()
@@ -139,6 +142,7 @@ class Contender:
         figures = dict(median=statistics.median(self.seconds), rounds=self.seconds, **self.end)
         figures |= {"check": self.ready["check"]} if "check" in self.ready else {}
         figures |= {"peaks_gflops": self.peaks} if self.peaks else {}
+        figures |= {"processor_distances_ns": self.distances} if self.distances else {}
         return {key: value for key, value in figures.items() if key != "event"}
 
 
@@ -315,7 +319,7 @@ def amount(value, unit):
 
 def print_row(result):
     if "ratio" not in result:
-        print(f"| {result['title']} | - | - | | | {result['target']} | |")
+        print(f"| {result['title']} | - | - | | | {result['target']} | | |")
     else:
         unit = "bytes" if "memory" in result else "seconds"
         figures = result.get("memory") or {name: side["median"] for name, side in result["sides"].items()}
@@ -324,8 +328,10 @@ def print_row(result):
         if "gflops" in result:
             share = f", {result['share_of_peak']:.0%} of the peak" if "share_of_peak" in result else ""
             speed = f"{result['gflops']:.0f} GFLOP/s{share}"
+        distances = result["sides"].get("ours", {}).get("processor_distances_ns") if unit == "seconds" else None
+        distance = f"{statistics.median(distances):.0f} ns" if distances else ""
         print(f"| {result['title']} | {amount(figures['ours'], unit)} | {amount(figures[result['best_other']], unit)} | "
-              f"{result['best_other']} | {result['ratio']:.2f} | {bound}{result['target']} | {speed} |")
+              f"{result['best_other']} | {result['ratio']:.2f} | {bound}{result['target']} | {speed} | {distance} |")
     for failure in result["failures"]:
         print(f"benchmark: {result['key']}: {failure}", file=sys.stderr)
     sys.stdout.flush()
@@ -351,7 +357,8 @@ def main():
 
     machine = describe_machine(arguments.threads)
     print(", ".join(f"{name} {value}" for name, value in machine.items()))
-    print("\n| row | ours | theirs | which | theirs / ours | at least | ours |\n| --- | --- | --- | --- | --- | --- | --- |")
+    print("\n| row | ours | theirs | which | theirs / ours | at least | ours | distance |\n"
+          "| --- | --- | --- | --- | --- | --- | --- | --- |")
     results = []
     folder = Path(tempfile.mkdtemp(prefix="residual-benchmark-"))
     try:

@@ -10,7 +10,7 @@ The protocol, the same for our own side (`resnet benchmark --json ...` with the 
 
 `check` is a number that all sides have to agree on: the loss of the first training step, the mean of the absolute
 logits; the other rows have none. Our own rounds also have "peak_gflops", what the threads could do at best in float32,
-measured after the round.
+and "processor_distance_ns", how long a cache line takes from one thread to another, both measured after the round.
 Only the one that was told to go works: the sides alternate, all of them warm. Errors go to standard error, with exit code 1.
 
     --row train         a step: forward, cross entropy, backward, Adam (lr 1e-3); --steps of them a round

@@ -48,7 +48,10 @@ struct BenchmarkCommand: ParsableCommand {
       for _ in 0..<steps { _ = try workload.step() }
       let seconds = (ContinuousClock.now - start) / .seconds(1)
       let perStep = row == .convolution ? seconds : seconds / Double(steps)
-      try output.write(Round(seconds: perStep, peak_gflops: MachinePeak.measureGFLOPS()))
+      try output.write(
+        Round(
+          seconds: perStep, peak_gflops: MachinePeak.measureGFLOPS(),
+          processor_distance_ns: ProcessorDistance.measureNanoseconds()))
     }
     try output.write(
       End(
@@ -84,6 +87,7 @@ struct BenchmarkCommand: ParsableCommand {
     let event = "round"
     let seconds: Double
     let peak_gflops: Double
+    let processor_distance_ns: Double?
   }
 
   private struct End: Encodable {
