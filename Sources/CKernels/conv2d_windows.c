@@ -110,9 +110,17 @@ rk_area rk_tap_area(const rk_conv2d *s, size_t tap) {
   return area;
 }
 
+// Whether the tap area is not empty along an axis: the first position that is not before the input is not behind it. Asked
+// for each tap of each small convolution, hence without its bounds, and without dividing by a stride of one.
+static bool meets_data(size_t tap, size_t stride, size_t padding, size_t size, size_t positions) {
+  size_t shift = subtract_or_zero(padding, tap), first = stride == 1 ? shift : divide_up(shift, stride);
+  return first < positions && first * stride + tap < size + padding;
+}
+
 bool rk_conv2d_tap_meets_data(const rk_conv2d *s, size_t tap) {
-  rk_area area = rk_tap_area(s, tap);
-  return area.top < area.bottom && area.left < area.right;
+  size_t kh = tap / s->kernel_width, kw = tap % s->kernel_width;
+  return meets_data(kh, s->stride_height, s->padding_height, s->height, s->out_height) &&
+         meets_data(kw, s->stride_width, s->padding_width, s->width, s->out_width);
 }
 
 size_t rk_met_tap_count(const rk_conv2d *s) {

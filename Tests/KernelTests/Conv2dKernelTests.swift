@@ -38,6 +38,25 @@ extension KernelTests {
       #expect(withUnsafePointer(to: shape) { rk_conv2d_backward_weight_tasks($0) } == tasks, "\(shape.name)")
     }
 
+    @Test("A tap meets data where the definition has a product with it")
+    func metTaps() {
+      for (size, kernel, stride, padding) in combinations([1, 2, 3, 7], [1, 2, 3, 5], [1, 2, 3], [0, 1, 2, 4])
+      where size + 2 * padding >= kernel {
+        // The other axis has one more of everything.
+        let shape = convolution(
+          batch: 1, size, size + 1, channels: (1, 1), kernel: (kernel, kernel + 1), stride: (stride, stride + 1),
+          padding: (padding, padding))
+        var met = [Bool](repeating: false, count: shape.weightCount)
+        shape.forEachProduct { _, _, weight in met[weight] = true }
+        let found = met.indices.map { tap in withUnsafePointer(to: shape) { rk_conv2d_tap_meets_data($0, tap) } }
+        #expect(found == met, "\(shape.name)")
+      }
+    }
+
+    private func combinations(_ a: [Int], _ b: [Int], _ c: [Int], _ d: [Int]) -> [(Int, Int, Int, Int)] {
+      a.flatMap { a in b.flatMap { b in c.flatMap { c in d.map { (a, b, c, $0) } } } }
+    }
+
     @Test func winogradIsUsed() {
       for shape in Self.winogradShapes {
         #expect(withUnsafePointer(to: shape, rk_conv2d_arrangement) == 16, "\(shape.name)")

@@ -110,15 +110,21 @@ public final class Node {
   }
 
   /// The same for a gradient that tasks compute: beside what follows (`Threads.runAside`), if somebody waits for it.
+  ///
+  /// Inlined, so that `body` is put into memory of its own only in that case.
+  @inline(__always)
   func receive(
     zeros: [Range<Int>] = [], tasks: Int,
     _ body: @escaping (_ task: Int, _ destination: UnsafeMutablePointer<Float>, _ accumulate: Bool) -> Void
   ) {
-    receiveStorage(zeros: zeros) { destination, accumulate in
-      // The tasks keep the destination alive.
-      let run = { body($0, destination.pointer, accumulate) }
-      if awaited == nil { return Threads.run(tasks, run) }
-      Threads.runAside(tasks, run)
+    if awaited == nil {
+      receive(zeros: zeros) { destination, accumulate in
+        Threads.run(tasks) { body($0, destination, accumulate) }
+      }
+    } else {
+      receiveStorage(zeros: zeros) { destination, accumulate in
+        Threads.runAside(tasks) { body($0, destination.pointer, accumulate) }
+      }
       isPending = true
     }
   }

@@ -43,7 +43,7 @@ final class AsideWork: Sendable {
   private func finishOldest() -> Bool {
     guard let piece = pieces.withLock({ $0.first }) else { return false }
     // What a task hands out itself, it does at once.
-    Threads.$aside.withValue(nil) { piece.job.finish(patience: WorkerPool.callerPatience) }
+    Threads.$aside.withValue(nil) { piece.job.finish() }
     pieces.withLock { _ = $0.removeFirst() }
     piece.body.deinitialize(count: 1)
     piece.body.deallocate()

@@ -4,6 +4,9 @@ import Synchronization
 
 /// Tasks that are done together, each by whoever takes it first.
 final class Job: Sendable {
+  /// Looks before who waits for the last tasks lets other threads run.
+  private static let patience = 20_000
+
   private let tasks: Int
   // Unsafe by the compiler's lights, safe by contract: tasks write to disjoint places, and the caller outlives them. A
   // pointer, for a worker may let go of the job after the caller has returned.
@@ -38,11 +41,11 @@ final class Job: Sendable {
   }
 
   /// Does what is left, and returns when all of it is done.
-  func finish(patience: Int) {
+  func finish() {
     inside.wrappingAdd(1, ordering: .relaxed)
     work(fromTheFront: true)
     inside.wrappingSubtract(1, ordering: .releasing)
-    waitUntilLeft(patience: patience)
+    waitUntilLeft()
   }
 
   /// Does tasks until none is left.
@@ -64,11 +67,11 @@ final class Job: Sendable {
   }
 
   /// Returns when all workers that entered have left.
-  func waitUntilLeft(patience: Int) {
+  func waitUntilLeft() {
     var looks = 0
     while inside.load(ordering: .acquiring) > 0 {
       looks += 1
-      if looks < patience { rk_spin_pause() } else { sched_yield() }
+      if looks < Self.patience { rk_spin_pause() } else { sched_yield() }
     }
   }
 }

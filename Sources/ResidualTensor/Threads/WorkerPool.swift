@@ -13,8 +13,6 @@ final class WorkerPool: Sendable {
 
   /// Looks at the job board before a worker sleeps: about half a millisecond.
   private static let patience = 8000
-  /// Looks before a caller that waits for the last tasks lets other threads run.
-  static let callerPatience = 20_000
   private static let processors = ProcessInfo.processInfo.activeProcessorCount
 
   private let board = Mutex(Board())
@@ -42,7 +40,7 @@ final class WorkerPool: Sendable {
         announce(helpers: helpers)
         job.work(fromTheFront: true)
         board.withLock { $0.job = nil }
-        job.waitUntilLeft(patience: Self.callerPatience)
+        job.waitUntilLeft()
       }
     }
   }
