@@ -93,10 +93,15 @@ bool rk_next_span(const rk_axis *axis, rk_span *span) {
   return true;
 }
 
+// The first position of an axis that does not have the tap before the data. Strides of one are not divided by.
+static size_t first_position(size_t tap, size_t stride, size_t padding) {
+  size_t shift = subtract_or_zero(padding, tap);
+  return stride == 1 ? shift : divide_up(shift, stride);
+}
+
 // Output positions [*begin, *end) of the axis whose window meets data with the tap.
 static void find_tap_range(const rk_axis *forward, size_t tap, size_t *begin, size_t *end) {
-  size_t shift = subtract_or_zero(forward->padding, tap);
-  *begin = minimum((shift + forward->stride - 1) / forward->stride, forward->result);
+  *begin = minimum(first_position(tap, forward->stride, forward->padding), forward->result);
   size_t reach = subtract_or_zero(forward->source + forward->padding, tap);
   *end = minimum((reach + forward->stride - 1) / forward->stride, forward->result);
   if (*end < *begin) *end = *begin;
@@ -110,10 +115,9 @@ rk_area rk_tap_area(const rk_conv2d *s, size_t tap) {
   return area;
 }
 
-// Whether the tap area is not empty along an axis: the first position that is not before the input is not behind it. Asked
-// for each tap of each small convolution, hence without its bounds, and without dividing by a stride of one.
+// Whether that range is not empty, asked for each tap of small convolutions: without looking for its end.
 static bool meets_data(size_t tap, size_t stride, size_t padding, size_t size, size_t positions) {
-  size_t shift = subtract_or_zero(padding, tap), first = stride == 1 ? shift : divide_up(shift, stride);
+  size_t first = first_position(tap, stride, padding);
   return first < positions && first * stride + tap < size + padding;
 }
 

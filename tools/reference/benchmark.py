@@ -328,7 +328,7 @@ def print_row(result):
         if "gflops" in result:
             share = f", {result['share_of_peak']:.0%} of the peak" if "share_of_peak" in result else ""
             speed = f"{result['gflops']:.0f} GFLOP/s{share}"
-        distances = result["sides"].get("ours", {}).get("processor_distances_ns") if unit == "seconds" else None
+        distances = result["sides"].get("ours", {}).get("processor_distances_ns")
         distance = f"{statistics.median(distances):.0f} ns" if distances else ""
         print(f"| {result['title']} | {amount(figures['ours'], unit)} | {amount(figures[result['best_other']], unit)} | "
               f"{result['best_other']} | {result['ratio']:.2f} | {bound}{result['target']} | {speed} | {distance} |")

@@ -2,7 +2,8 @@ import Synchronization
 
 /// Work that some threads of a pool do beside its jobs, in pieces, each of which begins when the one before is done.
 final class AsideWork: Sendable {
-  /// Pieces that are handed out and not let go of yet, at most: what they keep alive takes memory.
+  /// Pieces that are handed out and not let go of yet, at most: what they keep alive takes memory, and leaves the cache
+  /// before the next piece comes to it where there is more of it.
   static let room = 2
 
   // Sendable: whoever hands out tasks looks at nothing that they write before they are done.
