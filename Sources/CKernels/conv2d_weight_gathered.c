@@ -84,19 +84,30 @@ static size_t find_pieces(const task *t, size_t column, size_t columns, piece pi
 }
 
 RK_LOOP void copy_pieces(const float *x, size_t stride, size_t length, size_t count, float *out) {
+  enum { AT_ONCE = 8 };
+  for (; count >= AT_ONCE; count -= AT_ONCE, x += AT_ONCE * stride, out += AT_ONCE * RK_PANEL) {
+    for (size_t k = 0; k < AT_ONCE; k++) memcpy(out + k * RK_PANEL, x + k * stride, length * sizeof(float));
+  }
   for (size_t k = 0; k < count; k++) memcpy(out + k * RK_PANEL, x + k * stride, length * sizeof(float));
 }
 
+static bool lies_inside(const task *t, size_t top, size_t left) {
+  const positions *x = &t->sides->windows;
+  return top < x->height && left < x->width && x->height - top >= t->shape->kernel_height &&
+         x->width - left >= t->shape->kernel_width;
+}
+
 // What the window at `top` and `left` meets, for `count` images, zeros elsewhere; false if it meets nothing. Outside,
-// positions wrap around to what is larger than any of them. `channels`: of the windows, or 0.
+// positions wrap around to what is larger than any of them. `channels`: of the windows, or 0. What lies beyond the last
+// column is multiplied too, and nobody looks at the sums.
 RK_LOOP bool gather_pieces(const size_t channels, const task *t, size_t top, size_t left, size_t image, size_t count,
                            const piece *pieces, size_t piece_count, float *out) {
   const positions x = t->sides->windows;
   size_t first = ((top * x.width + left) * t->shape->batch + image) * x.channels;
   float *begin = out;
-  bool met = false;
+  bool inside = lies_inside(t, top, left), met = inside;
   for (const piece *p = pieces, *end = pieces + piece_count; p < end; out += p++->length) {
-    if (top + p->kh >= x.height || left + p->kw >= x.width) continue;
+    if (!inside && (top + p->kh >= x.height || left + p->kw >= x.width)) continue;
     if (!met) memset(begin, 0, count * RK_PANEL * sizeof(float));
     met = true;
     const float *from = t->windows + (first + p->offset);

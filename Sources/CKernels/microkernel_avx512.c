@@ -53,9 +53,9 @@ INLINE void transpose_16x16(__m512 x[LANES]) {
 
 TARGET static void transpose(const float *x, size_t stride, size_t columns, size_t depth, float *out) {
   enum { AHEAD = 4 * LANES };
-  for (size_t k = 0; k < depth; k += LANES) {
-    size_t steps = depth - k < LANES ? depth - k : LANES;
-    for (size_t c = 0; c < RK_PANEL; c += LANES) {
+  for (size_t c = 0; c < RK_PANEL; c += LANES) {
+    for (size_t k = 0; k < depth; k += LANES) {
+      size_t steps = depth - k < LANES ? depth - k : LANES;
       __m512 block[LANES];
       UNROLL for (size_t i = 0; i < LANES; i++) {
         const float *row = x + (c + i) * stride + k;
