@@ -51,6 +51,7 @@ INLINE void transpose_16x16(__m512 x[LANES]) {
   }
 }
 
+// All of 16 rows before the next: lines of rows 4 KiB apart fall into one set of the first-level cache, which holds 12.
 TARGET static void transpose(const float *x, size_t stride, size_t columns, size_t depth, float *out) {
   enum { AHEAD = 4 * LANES };
   for (size_t c = 0; c < RK_PANEL; c += LANES) {
