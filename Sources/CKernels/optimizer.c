@@ -16,6 +16,12 @@ RK_LOOP void prefetch(const float *x) {
   for (size_t line = 0; line < block * sizeof *x; line += 64) __builtin_prefetch((const void *)(address + line), 0, 2);
 }
 
+/// The same for a block that will be changed: no other processor keeps a copy, so that writing need not wait.
+RK_LOOP void prefetch_to_change(const float *x) {
+  uintptr_t address = (uintptr_t)x + ahead * sizeof *x;
+  for (size_t line = 0; line < block * sizeof *x; line += 64) __builtin_prefetch((const void *)(address + line), 1, 2);
+}
+
 RK_LOOP void sgd_plain(rk_sgd o, const float *gradient, float *parameter, size_t count) {
   RK_INDEPENDENT
   for (size_t i = 0; i < count; i++) {
@@ -42,11 +48,11 @@ RK_LOOP void sgd_step(const rk_sgd *options, const float *gradient, float *param
   for (size_t i = 0; i < count; i += block) {
     size_t width = minimum(block, count - i);
     prefetch(gradient + i);
-    prefetch(parameter + i);
+    prefetch_to_change(parameter + i);
     if (o.momentum == 0) {
       sgd_plain(o, gradient + i, parameter + i, width);
     } else {
-      prefetch(buffer + i);
+      prefetch_to_change(buffer + i);
       sgd_momentum(o, gradient + i, parameter + i, buffer + i, width);
     }
   }
@@ -84,11 +90,11 @@ RK_LOOP void adam_step(const rk_adam *options, const float *gradient, float *par
     prefetch(gradient + i);
     bool is_unused = keeps_unused && is_zero(gradient + i, width);
     if (is_unused && rested) continue;
-    prefetch(m + i);
-    prefetch(v + i);
+    prefetch_to_change(m + i);
+    prefetch_to_change(v + i);
     if (is_unused && is_zero(m + i, width) && is_zero(v + i, width)) continue;
     works = true;
-    prefetch(parameter + i);
+    prefetch_to_change(parameter + i);
     adam_block(o, gradient + i, parameter + i, m + i, v + i, width);
   }
   if (rests) *rests = keeps_unused && !works;
