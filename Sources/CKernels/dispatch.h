@@ -18,7 +18,8 @@
 
 #if defined(__x86_64__)
 #define RK_DISPATCH(result, name, loop, parameters, arguments)                                                         \
-  __attribute__((target("prfchw,avx512f,avx512bw,avx512dq,avx512vl,avx2,fma"))) static result name##_avx512 parameters {      \
+  __attribute__((target("prfchw,avx512f,avx512bw,avx512dq,avx512vl,avx2,fma"))) static result name##_avx512            \
+      parameters {                                                                                                     \
     return loop arguments;                                                                                             \
   }                                                                                                                    \
   __attribute__((target("avx2,fma"))) static result name##_avx2 parameters { return loop arguments; }                  \
