@@ -10,16 +10,18 @@
 /// 42 million parameters takes some 6 % longer, and more on a busy machine.
 enum { block = 128, ahead = 2048 };
 
-/// Asks for the block that is `ahead` elements further on. Past the end of the array that is harmless.
-RK_LOOP void prefetch(const float *x) {
+/// Asks for the block that is `ahead` elements further on; past the end of the array that is harmless. Of a block that
+/// `changes` no other processor keeps a copy, so that writing need not wait.
+RK_LOOP void prefetch(const float *x, bool changes) {
   uintptr_t address = (uintptr_t)x + ahead * sizeof *x;
-  for (size_t line = 0; line < block * sizeof *x; line += 64) __builtin_prefetch((const void *)(address + line), 0, 2);
-}
-
-/// The same for a block that will be changed: no other processor keeps a copy, so that writing need not wait.
-RK_LOOP void prefetch_to_change(const float *x) {
-  uintptr_t address = (uintptr_t)x + ahead * sizeof *x;
-  for (size_t line = 0; line < block * sizeof *x; line += 64) __builtin_prefetch((const void *)(address + line), 1, 2);
+  for (size_t byte = 0; byte < block * sizeof *x; byte += 64) {
+    const void *line = (const void *)(address + byte);
+    if (changes) {
+      __builtin_prefetch(line, 1, 2);
+    } else {
+      __builtin_prefetch(line, 0, 2);
+    }
+  }
 }
 
 RK_LOOP void sgd_plain(rk_sgd o, const float *gradient, float *parameter, size_t count) {
@@ -47,12 +49,12 @@ RK_LOOP void sgd_step(const rk_sgd *options, const float *gradient, float *param
   rk_sgd o = *options;
   for (size_t i = 0; i < count; i += block) {
     size_t width = minimum(block, count - i);
-    prefetch(gradient + i);
-    prefetch_to_change(parameter + i);
+    prefetch(gradient + i, false);
+    prefetch(parameter + i, true);
     if (o.momentum == 0) {
       sgd_plain(o, gradient + i, parameter + i, width);
     } else {
-      prefetch_to_change(buffer + i);
+      prefetch(buffer + i, true);
       sgd_momentum(o, gradient + i, parameter + i, buffer + i, width);
     }
   }
@@ -87,14 +89,14 @@ RK_LOOP void adam_step(const rk_adam *options, const float *gradient, float *par
   bool keeps_unused = o.weight_decay == 0 && o.decay == 0 && o.epsilon > 0, rested = rests && *rests, works = false;
   for (size_t i = 0; i < count; i += block) {
     size_t width = minimum(block, count - i);
-    prefetch(gradient + i);
+    prefetch(gradient + i, false);
     bool is_unused = keeps_unused && is_zero(gradient + i, width);
     if (is_unused && rested) continue;
-    prefetch_to_change(m + i);
-    prefetch_to_change(v + i);
+    prefetch(m + i, true);
+    prefetch(v + i, true);
     if (is_unused && is_zero(m + i, width) && is_zero(v + i, width)) continue;
     works = true;
-    prefetch_to_change(parameter + i);
+    prefetch(parameter + i, true);
     adam_block(o, gradient + i, parameter + i, m + i, v + i, width);
   }
   if (rests) *rests = keeps_unused && !works;
