@@ -4,6 +4,10 @@
 #include "dispatch.h"
 #include "fetch.h"
 
+RK_LOOP void some_rows(const float *x, const size_t *starts, size_t rows, size_t columns, uint16_t *out) {
+  for (size_t r = 0; r < rows; r++) rk_round_to_bfloat16(x + starts[r], columns, out + starts[r]);
+}
+
 RK_LOOP void row_pairs(const float *x, size_t stride, size_t columns, size_t pairs, uint32_t *out, size_t out_stride) {
   enum { AHEAD = 16 };
   for (size_t k = 0; k < pairs; k++, x += 2 * stride, out += out_stride) {
@@ -17,6 +21,9 @@ RK_LOOP void row_pairs(const float *x, size_t stride, size_t columns, size_t pai
 }
 
 RK_DISPATCH(void, rk_float_to_bfloat16, rk_round_to_bfloat16, (const float *x, size_t count, uint16_t *out), (x, count, out))
+RK_DISPATCH(void, rk_float_rows_to_bfloat16, some_rows,
+            (const float *x, const size_t *starts, size_t rows, size_t columns, uint16_t *out),
+            (x, starts, rows, columns, out))
 RK_DISPATCH(void, rk_float_row_pairs_to_bfloat16, row_pairs,
             (const float *x, size_t stride, size_t columns, size_t pairs, uint32_t *out, size_t out_stride),
             (x, stride, columns, pairs, out, out_stride))

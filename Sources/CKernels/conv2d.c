@@ -14,7 +14,7 @@ void rk_conv2d_forward(const rk_conv2d *shape, const float *input, const float *
                        float *output, size_t task) {
   rk_product product = rk_product_of(shape, false);
   if (rk_winograd_pays(shape)) return rk_winograd_run(&product, input, packed, epilogue, false, output, task);
-  rk_product_run(&product, rk_microkernels_current()->by_rows, input, packed, epilogue, false, output, task);
+  rk_product_run(&product, rk_microkernels_current()->by_rows, input, packed, epilogue, false, output, NULL, task);
 }
 
 size_t rk_conv2d_backward_input_tasks(const rk_conv2d *shape) {
@@ -28,7 +28,8 @@ void rk_conv2d_backward_input(const rk_conv2d *shape, const float *grad_output, 
   if (rk_winograd_pays(shape)) {
     return rk_winograd_run(&product, grad_output, packed, NULL, accumulate, grad_input, task);
   }
-  rk_product_run(&product, rk_microkernels_current()->by_rows, grad_output, packed, NULL, accumulate, grad_input, task);
+  rk_product_run(&product, rk_microkernels_current()->by_rows, grad_output, packed, NULL, accumulate, grad_input, NULL,
+                 task);
 }
 
 // Whether a weight that is used once is better packed by every task for itself.

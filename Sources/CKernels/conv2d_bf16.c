@@ -66,6 +66,7 @@ static rk_product product_of_pairs(const rk_conv2d *shape, bool gradient) {
   product.tile_panels = kernels->tile_panels;
   product.part_rows = kernels->part_rows;
   product.pack = pack_pairs;
+  product.round_rows = kernels->round_rows;
   return product;
 }
 
@@ -90,10 +91,10 @@ void rk_conv2d_bf16_pack(const rk_conv2d *shape, rk_pack pack, const float *weig
 }
 
 static void run(const rk_product *product, const uint16_t *source, const uint16_t *packed, const rk_epilogue *epilogue,
-                bool accumulate, float *result, size_t task) {
+                bool accumulate, float *result, uint16_t *rounded, size_t task) {
   uint64_t state = rk_denormals_flush(true);
   rk_product_run(product, rk_bf16_microkernels_current()->by_rows, (const float *)source, (const float *)packed,
-                 epilogue, accumulate, result, task);
+                 epilogue, accumulate, result, rounded, task);
   rk_bf16_end();
   rk_denormals_restore(state);
 }
@@ -113,9 +114,9 @@ size_t rk_conv2d_bf16_forward_tasks(const rk_conv2d *shape) {
 }
 
 void rk_conv2d_bf16_forward(const rk_conv2d *shape, const uint16_t *input, const uint16_t *packed,
-                            const rk_epilogue *epilogue, float *output, size_t task) {
+                            const rk_epilogue *epilogue, float *output, uint16_t *rounded, size_t task) {
   rk_product product = product_of_pairs(shape, false);
-  run(&product, input, packed, epilogue, false, output, task);
+  run(&product, input, packed, epilogue, false, output, rounded, task);
 }
 
 size_t rk_conv2d_bf16_backward_input_tasks(const rk_conv2d *shape) {
@@ -126,7 +127,7 @@ size_t rk_conv2d_bf16_backward_input_tasks(const rk_conv2d *shape) {
 void rk_conv2d_bf16_backward_input(const rk_conv2d *shape, const uint16_t *grad_output, const uint16_t *packed,
                                    bool accumulate, float *grad_input, size_t task) {
   rk_product product = product_of_pairs(shape, true);
-  run(&product, grad_output, packed, NULL, accumulate, grad_input, task);
+  run(&product, grad_output, packed, NULL, accumulate, grad_input, NULL, task);
 }
 
 static bool prefers_direct(const rk_conv2d *s, bool gradient) {

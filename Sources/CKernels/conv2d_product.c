@@ -35,6 +35,7 @@ typedef struct {
   const float *source;
   const rk_epilogue *epilogue;
   float *result;
+  uint16_t *rounded;  // NULL, or where the finished results go as bfloat16, too
   bool accumulate;
   size_t panel, panel_end;
   // The taps of `box`, of the panels from `first_packed` on.
@@ -99,6 +100,10 @@ static void multiply_tile(const task *t, const rk_rectangle *r, const block *b, 
       tile.relu = t->epilogue->relu;
     }
     t->by_rows(&tile);
+    // The results are in the first cache now.
+    if (last && t->rounded != NULL) {
+      p->round_rows(tile.c, result_rows, rows, tile.columns, t->rounded + column);
+    }
   }
 }
 
@@ -200,12 +205,14 @@ size_t rk_product_tasks(const rk_product *product) {
 }
 
 void rk_product_run(const rk_product *product, void (*by_rows)(const rk_tile *), const float *source,
-                    const float *packed, const rk_epilogue *epilogue, bool accumulate, float *result, size_t number) {
+                    const float *packed, const rk_epilogue *epilogue, bool accumulate, float *result, uint16_t *rounded,
+                    size_t number) {
   rk_partition part = rk_partition_of(product);
   task t = task_of(product, &part, number);
   t.source = source;
   t.epilogue = epilogue;
   t.result = result;
+  t.rounded = rounded;
   t.accumulate = accumulate;
   t.by_rows = by_rows;
   t.packed = packed;

@@ -5,6 +5,7 @@
 #define RESIDUAL_CONV2D_RECTANGLE_H
 
 #include "arithmetic.h"
+#include "bfloat16.h"
 #include "conv2d_windows.h"
 #include "microkernel.h"
 
@@ -24,6 +25,7 @@ struct rk_product {
   size_t part_rows;               // how many of the rows it keeps in registers
   size_t depth_multiple;  // source rows are read in place only if `depth` is a multiple of it
   rk_pack_function *pack;
+  rk_rounding_rows *round_rows;  // NULL, or how results become bfloat16
 };
 
 rk_product rk_product_of(const rk_conv2d *shape, bool gradient);

@@ -58,4 +58,5 @@ static void by_columns(const rk_tile *tile) {
   }
 }
 
-const rk_bf16_microkernels rk_bf16_microkernels_portable = {RK_BF16_SHAPE, by_rows, by_columns};
+const rk_bf16_microkernels rk_bf16_microkernels_portable = {
+    RK_BF16_SHAPE, by_rows, by_columns, rk_float_rows_to_bfloat16};

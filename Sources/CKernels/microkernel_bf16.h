@@ -9,6 +9,7 @@
 
 #include <stdint.h>
 
+#include "bfloat16.h"
 #include "microkernel.h"
 
 typedef void rk_microkernel(const rk_tile *tile);
@@ -19,6 +20,7 @@ typedef struct {
   size_t depth_multiple;  // depths of stretches must be multiples of it
   rk_microkernel *by_rows;
   rk_microkernel *by_columns;  // NULL: A has to be transposed, for by_rows
+  rk_rounding_rows *round_rows;  // finished results, which are no denormals: rk_float_rows_to_bfloat16
 } rk_bf16_microkernels;
 
 /// Tiles as large as those of floats.

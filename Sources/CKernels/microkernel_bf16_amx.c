@@ -105,7 +105,12 @@ TARGET static void by_rows(const rk_tile *tile) {
 }
 
 const rk_bf16_microkernels rk_bf16_microkernels_amx = {
-    .tile_rows = TILE_ROWS, .tile_panels = 1, .part_rows = TILE_ROWS, .depth_multiple = SIDE, .by_rows = by_rows};
+    .tile_rows = TILE_ROWS,
+    .tile_panels = 1,
+    .part_rows = TILE_ROWS,
+    .depth_multiple = SIDE,
+    .by_rows = by_rows,
+    .round_rows = rk_float_rows_to_bfloat16};
 
 TARGET void rk_amx_end(void) {
   if (configured_rows == 0) return;

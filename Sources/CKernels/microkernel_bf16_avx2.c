@@ -26,5 +26,5 @@ TARGET static inline __m256 multiply_add_pairs(__m256 a, __m256 b, __m256 sum) {
 
 #include "microkernel_template.h"
 
-const rk_bf16_microkernels rk_bf16_microkernels_avx2 = {RK_BF16_SHAPE, by_rows, by_columns};
+const rk_bf16_microkernels rk_bf16_microkernels_avx2 = {RK_BF16_SHAPE, by_rows, by_columns, rk_float_rows_to_bfloat16};
 #endif

@@ -9,5 +9,16 @@
 
 #include "microkernel_template.h"
 
-const rk_bf16_microkernels rk_bf16_microkernels_avx512 = {RK_BF16_SHAPE, by_rows, by_columns};
+// The instruction takes denormals for zero; other numbers it rounds as rk_float_rows_to_bfloat16 does.
+TARGET static void round_rows(const float *x, const size_t *starts, size_t rows, size_t columns, uint16_t *out) {
+  for (size_t r = 0; r < rows; r++) {
+    for (size_t c = 0; c < columns; c += LANES) {
+      __mmask16 mask = columns - c < LANES ? MASK(columns - c) : 0xffff;
+      __m256i rounded = (__m256i)_mm512_cvtneps_pbh(_mm512_maskz_loadu_ps(mask, x + starts[r] + c));
+      _mm256_mask_storeu_epi16(out + starts[r] + c, mask, rounded);
+    }
+  }
+}
+
+const rk_bf16_microkernels rk_bf16_microkernels_avx512 = {RK_BF16_SHAPE, by_rows, by_columns, round_rows};
 #endif

@@ -26,5 +26,5 @@ static inline float32x4_t multiply_add_pairs(float32x4_t a, float32x4_t b, float
 
 #include "microkernel_template.h"
 
-const rk_bf16_microkernels rk_bf16_microkernels_neon = {RK_BF16_SHAPE, by_rows, by_columns};
+const rk_bf16_microkernels rk_bf16_microkernels_neon = {RK_BF16_SHAPE, by_rows, by_columns, rk_float_rows_to_bfloat16};
 #endif

@@ -44,6 +44,23 @@ extension KernelTests {
       }
     }
 
+    @Test func roundsRowsWhereTheyLie() {
+      for columns in oddCounts where columns > 0 {
+        let starts = [columns + 3, 0, 3 * columns + 4]
+        let x = randomFloats(4 * columns + 4, seed: 93)
+        var wanted = [UInt16](repeating: 0x7777, count: x.count)
+        for start in starts {
+          for at in start..<start + columns { wanted[at] = nearest(x[at]) }
+        }
+        onEveryInstructionSet { isa in
+          // What lies between the rows stays as it is.
+          var out = [UInt16](repeating: 0x7777, count: x.count)
+          rk_float_rows_to_bfloat16(x, starts, starts.count, columns, &out)
+          expectSame(out, wanted, "\(isa) \(columns)")
+        }
+      }
+    }
+
     @Test func roundsPairsOfRows() {
       for columns in oddCounts where columns > 0 {
         let (pairs, stride, outStride) = (3, columns + 5, columns + 2)

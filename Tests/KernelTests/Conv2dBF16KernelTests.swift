@@ -34,7 +34,7 @@ extension KernelTests {
       onEveryInstructionSet { isa in
         let forwardPack = packed(shape, RK_PACK_FORWARD, example.weight)
         let output = example.run(shape.outputCount, initial: nil, tasks: rk_conv2d_bf16_forward_tasks) {
-          rk_conv2d_bf16_forward($0, input, forwardPack, nil, $1, $2)
+          rk_conv2d_bf16_forward($0, input, forwardPack, nil, $1, nil, $2)
         }
         example.expectSums(output, example.output, terms: example.forwardTerms, "\(isa) forward")
 
@@ -96,11 +96,16 @@ extension KernelTests {
       var first: [Float] = []
       onEveryInstructionSet { isa in
         let pack = packed(example.shape, RK_PACK_FORWARD, example.weight)
+        let rounded = Guarded<UInt16>(example.shape.outputCount)
         let output = example.withEpilogue(epilogue) { kernel in
           example.run(example.shape.outputCount, initial: nil, tasks: rk_conv2d_bf16_forward_tasks) {
-            rk_conv2d_bf16_forward($0, input, pack, kernel, $1, $2)
+            rk_conv2d_bf16_forward($0, input, pack, kernel, $1, rounded.pointer, $2)
           }
         }
+        var wanted = [UInt16](repeating: 0, count: output.count)
+        rk_float_to_bfloat16(output, output.count, &wanted)
+        expectSame(rounded.values, wanted, "\(isa) \(example.shape.name): rounded, with the epilogue \(epilogue)")
+        #expect(rounded.bandsIntact, "\(isa) \(example.shape.name): rounded")
         example.expectSums(
           output, example.finished(epilogue), terms: example.forwardTerms, "\(isa) epilogue \(epilogue)")
         guard Self.hasTheBitsOfAll(isa) else { return }

@@ -8,6 +8,10 @@
 /// Rounds to nearest, ties to even, as in PyTorch. Past the largest bfloat16 comes infinity; NaN stays NaN.
 void rk_float_to_bfloat16(const float *x, size_t count, uint16_t *out);
 
+/// The same for `rows` rows of `columns` floats: row r begins at starts[r] in `x` and in `out`.
+typedef void rk_rounding_rows(const float *x, const size_t *starts, size_t rows, size_t columns, uint16_t *out);
+rk_rounding_rows rk_float_rows_to_bfloat16;
+
 /// Two rows at a time, interleaved: out[k * out_stride + c] holds, rounded, x[2k * stride + c] in its lower half and
 /// x[(2k + 1) * stride + c] in its upper, for k < pairs and c < columns.
 void rk_float_row_pairs_to_bfloat16(const float *x, size_t stride, size_t columns, size_t pairs, uint32_t *out,

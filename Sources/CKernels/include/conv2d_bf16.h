@@ -19,8 +19,9 @@ size_t rk_conv2d_bf16_pack_tasks(const rk_conv2d *shape, rk_pack pack);
 void rk_conv2d_bf16_pack(const rk_conv2d *shape, rk_pack pack, const float *weight, uint16_t *packed, size_t task);
 
 size_t rk_conv2d_bf16_forward_tasks(const rk_conv2d *shape);
+/// `rounded` is NULL, or gets the finished output as bfloat16, too: for the next convolution.
 void rk_conv2d_bf16_forward(const rk_conv2d *shape, const uint16_t *input, const uint16_t *packed,
-                            const rk_epilogue *epilogue, float *output, size_t task);
+                            const rk_epilogue *epilogue, float *output, uint16_t *rounded, size_t task);
 
 size_t rk_conv2d_bf16_backward_input_tasks(const rk_conv2d *shape);
 void rk_conv2d_bf16_backward_input(const rk_conv2d *shape, const uint16_t *grad_output, const uint16_t *packed,

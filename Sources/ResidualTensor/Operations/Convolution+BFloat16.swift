@@ -54,8 +54,11 @@ extension Convolution {
   }
 
   /// The float32 output of a product of bfloat16 operands, finished in float32.
+  ///
+  /// In evaluation what ends in a ReLU is kept beside it as bfloat16, too: a convolution comes next, as a rule.
   func forward(_ input: BFloat16Buffer, weight: Storage, reused: Bool, epilogue: ConvolutionEpilogue) -> Storage {
-    makeOutput(epilogue) { shape, epilogue, output in
+    let rounded = reused && epilogue.relu ? BFloat16Buffer(uninitialized: outputShape.elementCount) : nil
+    let output = makeOutput(epilogue) { shape, epilogue, output in
       if !reused && rk_conv2d_bf16_forward_prefers_direct(shape) {
         Threads.run(rk_conv2d_bf16_forward_direct_tasks(shape)) {
           rk_conv2d_bf16_forward_direct(shape, input.pointer, weight.pointer, epilogue, output, $0)
@@ -63,10 +66,12 @@ extension Convolution {
       } else {
         let panels = packedBFloat16(weight, RK_PACK_FORWARD, keep: reused)
         Threads.run(rk_conv2d_bf16_forward_tasks(shape)) {
-          rk_conv2d_bf16_forward(shape, input.pointer, panels.pointer, epilogue, output, $0)
+          rk_conv2d_bf16_forward(shape, input.pointer, panels.pointer, epilogue, output, rounded?.pointer, $0)
         }
       }
     }
+    rounded?.keep(beside: output)
+    return output
   }
 
   private func backwardInput(
