@@ -13,9 +13,8 @@
 TARGET static void round_rows(const float *x, const size_t *starts, size_t rows, size_t columns, uint16_t *out) {
   for (size_t r = 0; r < rows; r++) {
     for (size_t c = 0; c < columns; c += LANES) {
-      __mmask16 mask = columns - c < LANES ? MASK(columns - c) : 0xffff;
-      __m256i rounded = (__m256i)_mm512_cvtneps_pbh(_mm512_maskz_loadu_ps(mask, x + starts[r] + c));
-      _mm256_mask_storeu_epi16(out + starts[r] + c, mask, rounded);
+      size_t at = starts[r] + c, lanes = minimum(columns - c, LANES);
+      _mm256_mask_storeu_epi16(out + at, MASK(lanes), (__m256i)_mm512_cvtneps_pbh(LOAD_PART(x + at, lanes)));
     }
   }
 }

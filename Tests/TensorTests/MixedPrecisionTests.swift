@@ -4,17 +4,12 @@ import Testing
 
 @Suite("bfloat16 in evaluation")
 struct MixedPrecisionTests {
-  /// Values from -1 to 1 in an order that says nothing.
-  private static func tensor(_ shape: [Int], seed: Int) -> Tensor {
-    Tensor((0..<shape.elementCount).map { Float(($0 + seed) * 7919 % 1013) / 506 - 1 }, shape: shape)
-  }
-
   @Test("What a convolution rounds for the next one is what the next one would round", arguments: [false, true])
   func keptBesideTheResult(changes: Bool) {
-    let x = Self.tensor([5, 16, 6, 7], seed: 1)
-    let weight = Self.tensor([48, 16, 3, 3], seed: 2)
-    let residual = Self.tensor([5, 48, 6, 7], seed: 3)
-    let next = Self.tensor([20, 48, 3, 3], seed: 4)
+    let x = uniformTensor([5, 16, 6, 7], seed: 1)
+    let weight = uniformTensor([48, 16, 3, 3], seed: 2)
+    let residual = uniformTensor([5, 48, 6, 7], seed: 3)
+    let next = uniformTensor([20, 48, 3, 3], seed: 4)
     func convolve(_ x: Tensor, _ weight: Tensor, adding residual: Tensor?) -> Tensor {
       withPrecision(.bfloat16) {
         inferenceConv2d(

@@ -4,19 +4,12 @@ import Testing
 
 @Suite("Recomputation")
 struct RecomputationTests {
-  /// Elements between -1 and 1, other ones for another seed.
-  private static func tensor(_ shape: [Int], seed: UInt64) -> Tensor {
-    var scalars = [Float](repeating: 0, count: shape.elementCount)
-    scalars.withUnsafeMutableBufferPointer { Generator(seed: seed).uniform(into: $0, from: -1, to: 1) }
-    return Tensor(scalars, shape: shape)
-  }
-
   @Test("The same bits as without, for a tensor that is used inside and outside, and for all that the body captures")
   func sameBits() {
     func gradients(recomputes: Bool) -> [[Float]?] {
-      let x = Self.tensor([2, 3, 5, 5], seed: 1).requiringGrad()
-      let weight = Self.tensor([3, 3, 3, 3], seed: 2).requiringGrad()
-      let scale = Self.tensor([2, 3, 5, 5], seed: 3).requiringGrad()
+      let x = uniformTensor([2, 3, 5, 5], seed: 1).requiringGrad()
+      let weight = uniformTensor([3, 3, 3, 3], seed: 2).requiringGrad()
+      let scale = uniformTensor([2, 3, 5, 5], seed: 3).requiringGrad()
       let inner = sigmoid(x * scale)
       let computed = inner * 3  // computed outside, differentiated through inside and outside
       let y = recomputing(if: recomputes) {
@@ -52,7 +45,7 @@ struct RecomputationTests {
   func randomNumbers() {
     func run(recomputes: Bool) -> (loss: Float, gradient: [Float]?, states: [Generator.State]) {
       let (own, usual, other) = (Generator(seed: 1), Generator(seed: 2), Generator(seed: 3))
-      let x = Self.tensor([100], seed: 4).requiringGrad()
+      let x = uniformTensor([100], seed: 4).requiringGrad()
       let loss = Generator.withDefault(usual) {
         let y = recomputing(if: recomputes) {
           let dropped = dropout(dropout(x, probability: 0.3, generator: own), probability: 0.2)
@@ -76,8 +69,8 @@ struct RecomputationTests {
   func precision() {
     let same = ConvolutionOptions(padding: 1)
     func gradients(recomputes: Bool) -> [[Float]?] {
-      let x = Self.tensor([2, 16, 4, 4], seed: 5).requiringGrad()
-      let weight = Self.tensor([16, 16, 3, 3], seed: 6).requiringGrad()
+      let x = uniformTensor([2, 16, 4, 4], seed: 5).requiringGrad()
+      let weight = uniformTensor([16, 16, 3, 3], seed: 6).requiringGrad()
       let y = withPrecision(.bfloat16) {
         recomputing(if: recomputes) {
           sigmoid(conv2d(sigmoid(conv2d(x, weight: weight)), weight: weight, options: same))
@@ -92,7 +85,7 @@ struct RecomputationTests {
   @Test("One inside another, each run as often as it must be")
   func nested() {
     var (outer, inner, again) = (0, 0, 0)
-    let x = Self.tensor([10], seed: 7).requiringGrad()
+    let x = uniformTensor([10], seed: 7).requiringGrad()
     let y = recomputing {
       outer += 1
       if isRecomputing { again += 1 }
@@ -106,14 +99,14 @@ struct RecomputationTests {
     y.sum().backward()
     // The inner one: at first, in the second run of the outer one, and for its own gradient.
     #expect([outer, inner, again] == [2, 3, 1])
-    let z = Self.tensor([10], seed: 7).requiringGrad()
+    let z = uniformTensor([10], seed: 7).requiringGrad()
     (sigmoid(z) * z).sum().backward()
     #expect(x.grad?.scalars == z.grad?.scalars)
   }
 
   @Test("Where nothing requires a gradient, or nothing is computed, the tensor is the body's own")
   func nothingToDifferentiate() {
-    let constant = Self.tensor([3], seed: 8)
+    let constant = uniformTensor([3], seed: 8)
     #expect(!recomputing { sigmoid(constant) }.requiresGrad)
     let x = constant.requiringGrad()
     #expect(!withoutRecording { recomputing { sigmoid(x) } }.requiresGrad)
@@ -125,7 +118,7 @@ struct RecomputationTests {
 
   @Test("What has been frozen since takes no gradient any more")
   func frozenSince() {
-    let (x, weight) = (Self.tensor([3], seed: 9).requiringGrad(), Self.tensor([3], seed: 10).requiringGrad())
+    let (x, weight) = (uniformTensor([3], seed: 9).requiringGrad(), uniformTensor([3], seed: 10).requiringGrad())
     let y = recomputing { (isRecomputing ? weight.detached() : weight) * 2 }
     let z = recomputing { (isRecomputing ? weight.detached() : weight) * x }
     (y + z).sum().backward()
