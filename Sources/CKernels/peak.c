@@ -1,34 +1,42 @@
 #include "peak.h"
 
-#include "dispatch.h"
-
-// Enough independent sums to hide the latency of the multiply-add on every register file: 16 vectors of 16 floats on
-// AVX-512 and AVX2's 16 registers are filled by the same number of smaller ones.
-enum { LANES = 16, SUMS = 14 };
-
-typedef float vector __attribute__((vector_size(LANES * sizeof(float))));
+#include "cpu.h"
 
 static volatile float sink;
 
-RK_LOOP double peak_operations(size_t repeats) {
-  vector sums[SUMS];
-  vector factor, term;
-  for (int lane = 0; lane < LANES; lane++) {
-    factor[lane] = 0.999f;
-    term[lane] = 0.001f;
+// `sums` vectors of `lanes` floats, each added to by a multiply-add in turn: so many hide the latency of the instruction,
+// and they stay in registers together with its two other operands.
+#define DEFINE_PEAK(name, attributes, lanes, sums)                                                                     \
+  typedef float name##_vector __attribute__((vector_size(lanes * sizeof(float))));                                     \
+  attributes static double name(size_t repeats) {                                                                      \
+    name##_vector sum[sums], factor = 0.999f - (name##_vector){0}, term = 0.001f - (name##_vector){0};                 \
+    for (int i = 0; i < sums; i++) sum[i] = term * (float)i;                                                           \
+    for (size_t r = 0; r < repeats; r++) {                                                                             \
+      _Pragma("clang loop unroll(full)") for (int i = 0; i < sums; i++) {                                              \
+        _Pragma("clang fp contract(fast)") sum[i] = sum[i] * factor + term;                                            \
+      }                                                                                                                \
+    }                                                                                                                  \
+    float total = 0;                                                                                                   \
+    for (int i = 0; i < sums; i++) total += sum[i][0];                                                                 \
+    sink = total;                                                                                                      \
+    return 2.0 * lanes * sums * (double)repeats;                                                                       \
   }
-  for (int i = 0; i < SUMS; i++) sums[i] = term * (float)i;
-  for (size_t r = 0; r < repeats; r++) {
-#pragma clang loop unroll(full)
-    for (int i = 0; i < SUMS; i++) {
-#pragma clang fp contract(fast)
-      sums[i] = sums[i] * factor + term;
-    }
-  }
-  float total = 0;
-  for (int i = 0; i < SUMS; i++) total += sums[i][0];
-  sink = total;
-  return 2.0 * LANES * SUMS * (double)repeats;
-}
 
-RK_DISPATCH(double, rk_peak_operations, peak_operations, (size_t repeats), (repeats))
+#if defined(__x86_64__)
+DEFINE_PEAK(peak_avx512, __attribute__((target("avx512f"))), 16, 14)
+DEFINE_PEAK(peak_avx2, __attribute__((target("avx2,fma"))), 8, 14)
+DEFINE_PEAK(peak_portable, , 4, 14)
+
+double rk_peak_operations(size_t repeats) {
+  switch (rk_isa_current()) {
+  case RK_ISA_AMX:
+  case RK_ISA_AVX512: return peak_avx512(repeats);
+  case RK_ISA_AVX2: return peak_avx2(repeats);
+  default: return peak_portable(repeats);
+  }
+}
+#else
+DEFINE_PEAK(peak_portable, , 4, 28)
+
+double rk_peak_operations(size_t repeats) { return peak_portable(repeats); }
+#endif
