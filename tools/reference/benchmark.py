@@ -4,7 +4,8 @@
 `tools/benchmark` calls it with what it needs. The sides are processes that speak the protocol of
 benchmark_contender.py: all are warm, one works at a time, round after round in turn. The other side's figure is that of
 its best variant, the ratio the median of the rounds' ratios: what disturbs the machine for longer than a round disturbs
-both sides of it.
+both sides of it. Variants that warm up far more slowly than another of the row (PyTorch's bfloat16 takes minutes a step
+where the processor has none) are left out of the rounds, and named: they can't be the best.
 """
 
 import argparse
@@ -16,6 +17,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -79,6 +81,9 @@ ROWS = [
     Row("threads", "training 32x32, one thread / two", 1.85, ["--row", "train", *ROW_32], {},
         ours=["--threads", "2"], our_others={"one thread": ["--threads", "1"]}, steps=3),
 ]
+HOPELESS = 4  # times the fastest variant's warm step: one so slow is not the best in any round
+PATIENCE = 5  # times the longest warm-up before it in the row, and at least LEAST_PATIENCE
+LEAST_PATIENCE = 5  # seconds
 MEMORY = {"train-32": "memory", "train-224": "memory-224"}  # rows whose peak memory is compared, and the row it makes
 MEMORY_TARGET = 0.7  # ours over theirs, at most
 
@@ -87,12 +92,16 @@ class ContenderError(Exception):
     pass
 
 
+class TooSlow(Exception):
+    """A variant that can't be the best."""
+
+
 class Contender:
     """A process that measures a round whenever it is told to."""
 
     def __init__(self, name, command):
         self.name, self.command, self.seconds, self.end = name, command, [], {}
-        self.peaks, self.distances = [], []
+        self.peaks, self.distances, self.warm_up = [], [], None
         self.errors = tempfile.TemporaryFile("w+")
         try:
             self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
@@ -100,9 +109,20 @@ class Contender:
         except OSError as error:
             raise ContenderError(f"{name} does not start: {error}") from error
 
-    def event(self, kind):
-        """The next event, which has to be of that kind."""
+    def event(self, kind, patience=None):
+        """The next event, which has to be of that kind, and to come within `patience` seconds."""
+        expired = threading.Event()
+
+        def give_up():
+            expired.set()
+            self.process.kill()
+
+        timer = threading.Timer(patience or threading.TIMEOUT_MAX, give_up)
+        timer.start()
         line = self.process.stdout.readline()
+        timer.cancel()
+        if expired.is_set():
+            raise TooSlow(f"not warm after {patience:.0f} s")
         try:
             event = json.loads(line)
         except ValueError:
@@ -115,8 +135,11 @@ class Contender:
             raise ContenderError(f"{self.name}: {cause[-1] if cause else f'{line.strip()!r} in place of {kind}'}")
         return event
 
-    def wait_until_ready(self):
-        self.ready = self.event("ready")
+    def wait_until_ready(self, patience=None):
+        self.event("loaded")
+        start = time.perf_counter()
+        self.ready = self.event("ready", patience)
+        self.warm_up = time.perf_counter() - start
 
     def go(self):
         self.process.stdin.write("go\n")
@@ -184,15 +207,22 @@ class Benchmark:
 
     def measure(self, row):
         """The row's figures. Each side that fails is named; the row needs ours and one other."""
-        contenders, running, failures = [], [], []
+        contenders, running, failures, left_out = [], [], [], {}
         try:
             for name, command in self.commands(row).items():  # one after the other, or they would disturb each other
                 try:
                     contenders.append(Contender(name, command))
-                    contenders[-1].wait_until_ready()
+                    contenders[-1].wait_until_ready(patience(running))
                     running.append(contenders[-1])
                 except ContenderError as error:
                     failures.append(str(error))
+                except TooSlow as error:
+                    contenders[-1].stop()
+                    left_out[name] = str(error)
+            for contender in hopeless(running):
+                contender.stop()
+                running.remove(contender)
+                left_out[contender.name] = f"{amount(contender.ready['seconds'], 'seconds')} a step when warm"
             for _ in range(self.rounds):
                 for contender in running:
                     contender.go()
@@ -204,7 +234,21 @@ class Benchmark:
         finally:
             for contender in contenders:
                 contender.stop()
-        return row_result(row, {contender.name: contender.figures() for contender in running}, failures)
+        result = row_result(row, {contender.name: contender.figures() for contender in running}, failures)
+        return result | ({"left_out": left_out} if left_out else {})
+
+
+def patience(contenders):
+    """Seconds in which another side of the row has to be warm; None before the first."""
+    warm_ups = [contender.warm_up for contender in contenders]
+    return max(LEAST_PATIENCE, PATIENCE * max(warm_ups)) if warm_ups else None
+
+
+def hopeless(contenders):
+    """Those of the other sides' variants, with a step each, that are far slower than the fastest of them."""
+    others = [contender for contender in contenders if contender.name != "ours"]
+    fastest = min((other.ready["seconds"] for other in others), default=0)
+    return [other for other in others if other.ready["seconds"] > HOPELESS * fastest]
 
 
 def step_gflop(row):
@@ -332,6 +376,8 @@ def print_row(result):
         distance = f"{statistics.median(distances):.0f} ns" if distances else ""
         print(f"| {result['title']} | {amount(figures['ours'], unit)} | {amount(figures[result['best_other']], unit)} | "
               f"{result['best_other']} | {result['ratio']:.2f} | {bound}{result['target']} | {speed} | {distance} |")
+    for name, reason in result.get("left_out", {}).items():
+        print(f"benchmark: {result['key']}: {name} is left out: {reason}", file=sys.stderr)
     for failure in result["failures"]:
         print(f"benchmark: {result['key']}: {failure}", file=sys.stderr)
     sys.stdout.flush()

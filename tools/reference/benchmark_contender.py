@@ -4,9 +4,10 @@
 The protocol, the same for our own side (`resnet benchmark --json ...` with the arguments below, less --engine and
 --channels-last). A contender is a process. It loads what it needs, warms up, and then speaks in JSON objects, one a line:
 
-    {"event": "ready", "check": 2.31}     once, when it is warm
-    {"event": "round", "seconds": 0.31}   for each line `go` on its standard input: one round, seconds a step
-    {"event": "end", "peak_memory_bytes": N}   when its standard input ends; then it exits with 0
+    {"event": "loaded"}                                  once, before its first step
+    {"event": "ready", "check": 2.31, "seconds": 0.32}   once, when it is warm; seconds a step, without the first
+    {"event": "round", "seconds": 0.31}                  for each line `go` on its standard input; seconds a step
+    {"event": "end", "peak_memory_bytes": N}             when its standard input ends; then it exits with 0
 
 `check` is a number that all sides have to agree on: the loss of the first training step, the mean of the absolute
 logits; the other rows have none. Our own rounds also have "peak_gflops", what the threads could do at best in float32,
@@ -181,6 +182,13 @@ STEPS = {
 }
 
 
+def seconds_of(step, count):
+    start = time.perf_counter()
+    for _ in range(count):
+        step()
+    return time.perf_counter() - start
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--engine", default="torch", choices=["torch", "onnxruntime", "openvino", "h5py"])
@@ -206,15 +214,13 @@ def main():
     if (arguments.engine, arguments.row) not in STEPS:
         sys.exit(f"{arguments.engine} has no row {arguments.row}")
     step = STEPS[arguments.engine, arguments.row](arguments)
-    checks = [step() for _ in range(max(1, arguments.warm_up))]
-    report(event="ready", **({"check": checks[0]} if checks[0] is not None else {}))
+    report(event="loaded")
+    check, warm = step(), max(1, arguments.warm_up - 1)
+    report(event="ready", seconds=seconds_of(step, warm) / warm, **({"check": check} if check is not None else {}))
     for line in sys.stdin:
         if line.strip() != "go":
             sys.exit(f"told {line.strip()!r}, and knows only 'go'")
-        start = time.perf_counter()
-        for _ in range(arguments.steps):
-            step()
-        seconds = time.perf_counter() - start
+        seconds = seconds_of(step, arguments.steps)
         report(event="round", seconds=seconds if arguments.row == "convolution" else seconds / arguments.steps)
     report(event="end", peak_memory_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
 

@@ -39,14 +39,14 @@ struct BenchmarkCommand: ParsableCommand {
   private func measure() throws {
     let output = Output(json: true)
     let workload = try makeWorkload()
-    let checks = try (0..<max(1, warmUp)).map { _ in try workload.step() }
-    try output.write(Ready(check: checks[0]))
-    let steps = steps
+    try output.write(Loaded())
+    let check = try workload.step()
+    let warm = max(1, warmUp - 1)
+    let (_, warmSeconds) = try timed { for _ in 0..<warm { _ = try workload.step() } }
+    try output.write(Ready(check: check, seconds: warmSeconds / Double(warm)))
     while let line = readLine() {
       guard line == "go" else { throw ValidationError("told '\(line)', and knows only 'go'") }
-      let start = ContinuousClock.now
-      for _ in 0..<steps { _ = try workload.step() }
-      let seconds = (ContinuousClock.now - start) / .seconds(1)
+      let (_, seconds) = try timed { for _ in 0..<steps { _ = try workload.step() } }
       let perStep = row == .convolution ? seconds : seconds / Double(steps)
       try output.write(
         Round(
@@ -57,6 +57,13 @@ struct BenchmarkCommand: ParsableCommand {
       End(
         peak_memory_bytes: peakResidentBytes(), pool_bytes: MemoryPool.allocatedBytes,
         peak_tensor_bytes: MemoryPool.peakBytesInUse))
+  }
+
+  /// What `body` returns, and the seconds that took.
+  private func timed<Result>(_ body: () throws -> Result) rethrows -> (Result, Double) {
+    let start = ContinuousClock.now
+    let result = try body()
+    return (result, (ContinuousClock.now - start) / .seconds(1))
   }
 
   private func makeWorkload() throws -> BenchmarkWorkload {
@@ -78,9 +85,14 @@ struct BenchmarkCommand: ParsableCommand {
     return value
   }
 
+  private struct Loaded: Encodable {
+    let event = "loaded"
+  }
+
   private struct Ready: Encodable {
     let event = "ready"
     let check: Double?
+    let seconds: Double
   }
 
   private struct Round: Encodable {
