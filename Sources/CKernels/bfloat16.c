@@ -1,5 +1,6 @@
 #include "bfloat16.h"
 
+#include "arithmetic.h"
 #include "bfloat16_rounding.h"
 #include "dispatch.h"
 #include "fetch.h"
@@ -8,14 +9,20 @@ RK_LOOP void some_rows(const float *x, const size_t *starts, size_t rows, size_t
   for (size_t r = 0; r < rows; r++) rk_round_to_bfloat16(x + starts[r], columns, out + starts[r]);
 }
 
-RK_LOOP void row_pairs(const float *x, size_t stride, size_t columns, size_t pairs, uint32_t *out, size_t out_stride) {
-  enum { AHEAD = 16 };
-  for (size_t k = 0; k < pairs; k++, x += 2 * stride, out += out_stride) {
+RK_LOOP void row_pairs(const float *x, size_t stride, size_t columns, size_t pairs, uint32_t *out,
+                       size_t panel_stride) {
+  enum { AHEAD = 16, PANEL = 32 };
+  for (size_t k = 0; k < pairs; k++, x += 2 * stride, out += PANEL) {
     rk_fetch(x + AHEAD * stride, columns);
     rk_fetch(x + (AHEAD + 1) * stride, columns);
-    RK_INDEPENDENT
-    for (size_t c = 0; c < columns; c++) {
-      out[c] = rk_rounded_bfloat16(x[c]) | (uint32_t)rk_rounded_bfloat16(x[stride + c]) << 16;
+    for (size_t first = 0; first < columns; first += PANEL) {
+      const float *even = x + first, *odd = even + stride;
+      uint32_t *row = out + first / PANEL * panel_stride;
+      size_t count = minimum(columns - first, PANEL);
+      RK_INDEPENDENT
+      for (size_t c = 0; c < count; c++) {
+        row[c] = rk_rounded_bfloat16(even[c]) | (uint32_t)rk_rounded_bfloat16(odd[c]) << 16;
+      }
     }
   }
 }
@@ -25,5 +32,5 @@ RK_DISPATCH(void, rk_float_rows_to_bfloat16, some_rows,
             (const float *x, const size_t *starts, size_t rows, size_t columns, uint16_t *out),
             (x, starts, rows, columns, out))
 RK_DISPATCH(void, rk_float_row_pairs_to_bfloat16, row_pairs,
-            (const float *x, size_t stride, size_t columns, size_t pairs, uint32_t *out, size_t out_stride),
-            (x, stride, columns, pairs, out, out_stride))
+            (const float *x, size_t stride, size_t columns, size_t pairs, uint32_t *out, size_t panel_stride),
+            (x, stride, columns, pairs, out, panel_stride))

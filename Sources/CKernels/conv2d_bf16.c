@@ -9,6 +9,7 @@
 #include "arithmetic.h"
 #include "bfloat16.h"
 #include "conv2d_choices.h"
+#include "conv2d_pack.h"
 #include "conv2d_product.h"
 #include "cpu.h"
 #include "fetch.h"
@@ -43,18 +44,24 @@ static void pack_forward(const float *weight, size_t stride, size_t columns, siz
 }
 
 // Channels and depth count pairs. In the gradient, steps are rows of the weight: two of them are interleaved.
-static void pack_pairs(const rk_product *p, const float *weight, size_t panel, size_t tap, size_t channel, size_t depth,
-                       float *out) {
-  size_t column = panel * RK_PANEL, columns = minimum(p->columns - column, RK_PANEL);
-  size_t pairs = minimum(channel + depth, p->depth) - channel;
+static void pack_pairs(const rk_product *p, const float *weight, size_t panel, size_t panels, size_t tap,
+                       size_t channel, size_t depth, float *out, size_t panel_stride) {
+  size_t pairs = minimum(channel + depth, p->depth) - channel, together = p->panels_together;
   const float *matrix = weight + tap * p->columns * 2 * p->depth;
-  if (p->height.gradient) {
-    rk_float_row_pairs_to_bfloat16(matrix + 2 * channel * p->columns + column, p->columns, columns, pairs,
-                                   (uint32_t *)out, RK_PANEL);
-  } else {
-    pack_forward(matrix + column * 2 * p->depth + 2 * channel, 2 * p->depth, columns, pairs, out);
+  for (size_t n = 0; n < panels; n += together) {
+    size_t column = (panel + n) * RK_PANEL, here = minimum(panels - n, together);
+    size_t columns = minimum(p->columns - column, here * RK_PANEL);
+    float *first = out + n * panel_stride;
+    if (p->height.gradient) {
+      rk_float_row_pairs_to_bfloat16(matrix + 2 * channel * p->columns + column, p->columns, columns, pairs,
+                                     (uint32_t *)first, panel_stride);
+    } else {
+      pack_forward(matrix + column * 2 * p->depth + 2 * channel, 2 * p->depth, columns, pairs, first);
+    }
+    for (size_t k = 0; k < here; k++) {
+      memset(first + k * panel_stride + pairs * RK_PANEL, 0, (depth - pairs) * RK_PANEL * sizeof(float));
+    }
   }
-  memset(out + pairs * RK_PANEL, 0, (depth - pairs) * RK_PANEL * sizeof(float));
 }
 
 static rk_product product_of_pairs(const rk_conv2d *shape, bool gradient) {
@@ -66,28 +73,24 @@ static rk_product product_of_pairs(const rk_conv2d *shape, bool gradient) {
   product.tile_panels = kernels->tile_panels;
   product.part_rows = kernels->part_rows;
   product.pack = pack_pairs;
+  product.panels_together = gradient ? 2 : 1;
   product.round_rows = kernels->round_rows;
   return product;
 }
 
 size_t rk_conv2d_bf16_packed_count(const rk_conv2d *shape, rk_pack pack) {
   rk_product p = product_of_pairs(shape, pack == RK_PACK_BACKWARD_INPUT);
-  return rk_packed_matrices(&p) * rk_packed_depth(&p) * RK_PANEL * 2;
+  return rk_packed_floats(&p) * 2;
 }
 
 size_t rk_conv2d_bf16_pack_tasks(const rk_conv2d *shape, rk_pack pack) {
   rk_product p = product_of_pairs(shape, pack == RK_PACK_BACKWARD_INPUT);
-  size_t tasks = rk_packed_matrices(&p) * rk_packed_depth(&p) * RK_PANEL / TASK_PAIRS;
-  return tasks < 1 ? 1 : minimum(tasks, rk_packed_matrices(&p));
+  return minimum(maximum(rk_packed_floats(&p) / TASK_PAIRS, 1), rk_pack_pieces(&p));
 }
 
 void rk_conv2d_bf16_pack(const rk_conv2d *shape, rk_pack pack, const float *weight, uint16_t *packed, size_t task) {
   rk_product p = product_of_pairs(shape, pack == RK_PACK_BACKWARD_INPUT);
-  size_t matrices = rk_packed_matrices(&p), tasks = rk_conv2d_bf16_pack_tasks(shape, pack);
-  for (size_t m = matrices * task / tasks; m < matrices * (task + 1) / tasks; m++) {
-    pack_pairs(&p, weight, m / rk_product_taps(&p), m % rk_product_taps(&p), 0, rk_packed_depth(&p),
-               (float *)packed + m * rk_packed_depth(&p) * RK_PANEL);
-  }
+  rk_pack_pieces_of_task(&p, weight, (float *)packed, task, rk_conv2d_bf16_pack_tasks(shape, pack));
 }
 
 static void run(const rk_product *product, const uint16_t *source, const uint16_t *packed, const rk_epilogue *epilogue,

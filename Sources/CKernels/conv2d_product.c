@@ -107,12 +107,10 @@ static void multiply_tile(const task *t, const rk_rectangle *r, const block *b, 
   }
 }
 
-// Packs the taps of the block for all panels of the task, one panel after the other.
+// Packs a tap of the block for all panels of the task.
 static void pack_tap(const task *t, size_t tap, size_t channel, const block *b, const rk_stretch *stretch) {
-  for (size_t panel = t->panel; panel < t->panel_end; panel++) {
-    float *out = t->scratch + stretch->b + (panel - t->panel) * b->panel_stride;
-    t->product->pack(t->product, t->weight, panel, tap, channel, b->depth, out);
-  }
+  t->product->pack(t->product, t->weight, t->panel, t->panel_end - t->panel, tap, channel, b->depth,
+                   t->scratch + stretch->b, b->panel_stride);
 }
 
 // Of one image, `width` taps beside each other meet channels beside each other: one stretch of `width` times the depth.
@@ -257,11 +255,10 @@ bool rk_product_direct_packs_once(const rk_product *product) {
 
 static void pack_panels(const task *t, const float *weight, float *out) {
   const rk_product *p = t->product;
-  for (size_t panel = t->panel; panel < t->panel_end; panel++) {
-    for (size_t k = 0; k < t->box.height * t->box.width; k++, out += rk_packed_depth(p) * RK_PANEL) {
-      size_t tap = (t->box.top + k / t->box.width) * p->width.kernel + t->box.left + k % t->box.width;
-      p->pack(p, weight, panel, tap, 0, rk_packed_depth(p), out);
-    }
+  size_t taps = t->box.height * t->box.width, floats = rk_packed_depth(p) * RK_PANEL;
+  for (size_t k = 0; k < taps; k++, out += floats) {
+    size_t tap = (t->box.top + k / t->box.width) * p->width.kernel + t->box.left + k % t->box.width;
+    p->pack(p, weight, t->panel, t->panel_end - t->panel, tap, 0, rk_packed_depth(p), out, taps * floats);
   }
 }
 

@@ -32,7 +32,8 @@ rk_product rk_product_of(const rk_conv2d *s, bool gradient) {
       .tile_panels = RK_TILE_COLUMNS / RK_PANEL,
       .part_rows = RK_PART_ROWS,
       .depth_multiple = 1,
-      .pack = rk_pack_matrix,
+      .pack = rk_pack_matrices,
+      .panels_together = 1,
   };
 }
 

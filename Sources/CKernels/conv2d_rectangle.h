@@ -11,10 +11,10 @@
 
 typedef struct rk_product rk_product;
 
-/// Writes out[k * 32 + c] = the weight between source channel channel + k, k < depth, and result channel
-/// panel * 32 + c, at tap number `tap`; zero where there is no such channel.
-typedef void rk_pack_function(const rk_product *product, const float *weight, size_t panel, size_t tap, size_t channel,
-                              size_t depth, float *out);
+/// Writes out[n * panel_stride + k * 32 + c] = the weight between source channel channel + k, k < depth, and result
+/// channel (panel + n) * 32 + c, n < panels, at tap number `tap`; zero where there is no such channel.
+typedef void rk_pack_function(const rk_product *product, const float *weight, size_t panel, size_t panels, size_t tap,
+                              size_t channel, size_t depth, float *out, size_t panel_stride);
 
 struct rk_product {
   rk_axis height, width;
@@ -25,16 +25,14 @@ struct rk_product {
   size_t part_rows;               // how many of the rows it keeps in registers
   size_t depth_multiple;  // source rows are read in place only if `depth` is a multiple of it
   rk_pack_function *pack;
+  size_t panels_together;  // how many panels `pack` packs at the same time, if it gets so many
   rk_rounding_rows *round_rows;  // NULL, or how results become bfloat16
 };
 
 rk_product rk_product_of(const rk_conv2d *shape, bool gradient);
 
 static inline size_t rk_product_taps(const rk_product *p) { return p->height.kernel * p->width.kernel; }
-/// Packed matrices: one for each panel and tap, of this depth.
-static inline size_t rk_packed_matrices(const rk_product *p) {
-  return divide_up(p->columns, RK_PANEL) * rk_product_taps(p);
-}
+static inline size_t rk_product_panels(const rk_product *p) { return divide_up(p->columns, RK_PANEL); }
 static inline size_t rk_packed_depth(const rk_product *p) {
   return divide_up(p->depth, p->depth_multiple) * p->depth_multiple;
 }

@@ -69,6 +69,11 @@ extension UInt16: GuardedElement {
   var isSentinel: Bool { self == 0xdead }
 }
 
+extension UInt32: GuardedElement {
+  static var sentinel: UInt32 { 0xdead_beef }
+  var isSentinel: Bool { self == 0xdead_beef }
+}
+
 /// `count` floats that look normally distributed (sums of four uniforms), the same for the same seed.
 func randomFloats(_ count: Int, seed: UInt64, mean: Float = 0, deviation: Float = 1) -> [Float] {
   var state = seed &* 0x9e37_79b9_7f4a_7c15 | 1

@@ -12,9 +12,10 @@ void rk_float_to_bfloat16(const float *x, size_t count, uint16_t *out);
 typedef void rk_rounding_rows(const float *x, const size_t *starts, size_t rows, size_t columns, uint16_t *out);
 rk_rounding_rows rk_float_rows_to_bfloat16;
 
-/// Two rows at a time, interleaved: out[k * out_stride + c] holds, rounded, x[2k * stride + c] in its lower half and
-/// x[(2k + 1) * stride + c] in its upper, for k < pairs and c < columns.
+/// Two rows at a time, interleaved, in panels of 32 columns: out[n * panel_stride + k * 32 + c] holds, rounded,
+/// x[2k * stride + n * 32 + c] in its lower half and x[(2k + 1) * stride + n * 32 + c] in its upper, for k < pairs and
+/// n * 32 + c < columns.
 void rk_float_row_pairs_to_bfloat16(const float *x, size_t stride, size_t columns, size_t pairs, uint32_t *out,
-                                    size_t out_stride);
+                                    size_t panel_stride);
 
 #endif
