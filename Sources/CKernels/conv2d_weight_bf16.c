@@ -20,7 +20,8 @@ enum {
   ROW_PADDING = 16,
   A_FLOATS = BLOCK_ROWS * (MOST_CHANNELS + ROW_PADDING),
   TASK_WORK = 1 << 22,
-  MOST_TASKS = 16,
+  // Each packs its share of the output gradient anew; half of the threads compute weight gradients.
+  MOST_TASKS = 8,
 };
 
 // `units` are a tap that meets data and as many input channels as a tile has columns, `tiles` the output channels of a
