@@ -123,6 +123,16 @@ struct MemoryTests {
     }
   }
 
+  @Test("The sizes of blocks are numbered in order, without gaps")
+  func sizeNumbers() {
+    var size = 0
+    for number in 0..<400 {
+      size = MemoryPool.blockSize(forBytes: size + 1)
+      #expect(MemoryPool.sizeNumber(ofBlock: size) == number, "\(size) bytes")
+    }
+    #expect(size > 1 << 56)
+  }
+
   @Test("Numbers too small for a full mantissa count as zero, unless switched off, and only while kernels run")
   func denormals() async {
     await #expect(processExitsWith: .success) {

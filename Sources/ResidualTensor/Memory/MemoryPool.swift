@@ -9,7 +9,9 @@ import Synchronization
 /// these would take the pool far beyond what tensors have ever held at once.
 public enum MemoryPool {
   private struct State {
-    var free: [Int: [MemoryBlock]] = [:]
+    /// Waiting blocks by the number of their size: a look at one costs no hash and no allocation, which a dictionary's
+    /// would, thousands of times a training step.
+    var free = [[MemoryBlock]](repeating: [], count: sizes)
     var allocated = 0
     var inUse = 0
     var peakInUse = 0
@@ -19,10 +21,9 @@ public enum MemoryPool {
     mutating func makeRoom(for size: Int) -> [MemoryBlock] {
       let limit = peakInUse + max(peakInUse / 64, 64 << 20)
       var removed: [MemoryBlock] = []
-      while allocated + size > limit, let largest = free.lazy.filter({ !$0.value.isEmpty }).map(\.key).max(),
-        let block = free[largest]?.popLast()
-      {
-        allocated -= largest
+      while allocated + size > limit, let largest = free.lastIndex(where: { !$0.isEmpty }) {
+        let block = free[largest].removeLast()
+        allocated -= block.size
         removed.append(block)
       }
       return removed
@@ -43,21 +44,36 @@ public enum MemoryPool {
   /// Returns every block that is not in use to the system.
   public static func trim() {
     state.withLock { state in
-      for (size, blocks) in state.free {
-        for block in blocks { block.release() }
-        state.allocated -= size * blocks.count
+      for number in state.free.indices {
+        for block in state.free[number] {
+          block.release()
+          state.allocated -= block.size
+        }
+        state.free[number] = []
       }
-      state.free = [:]
     }
   }
+
+  /// Block sizes from one power of two to the next; below the first such power there is one for each cache line.
+  private static let stepsToDouble = 8
+
+  private static let sizes = sizeNumber(ofBlock: 1 << (Int.bitWidth - 2)) + stepsToDouble
 
   /// The size that a request is rounded up to: steps of an eighth of the power of two below, so that at most an eighth
   /// is wasted and similar requests share blocks.
   static func blockSize(forBytes bytes: Int) -> Int {
-    guard bytes > 512 else { return max(cacheLine, (bytes + cacheLine - 1) / cacheLine * cacheLine) }
-    let power = 1 << (Int.bitWidth - 1 - bytes.leadingZeroBitCount)
-    let step = max(cacheLine, power / 8)
-    return (bytes + step - 1) / step * step
+    let power = 1 << (Int.bitWidth - 1 - max(bytes, 1).leadingZeroBitCount)
+    let step = max(cacheLine, power / stepsToDouble)
+    return max(step, (bytes + step - 1) / step * step)
+  }
+
+  /// Numbers the sizes of blocks in order, from 0 on.
+  static func sizeNumber(ofBlock size: Int) -> Int {
+    guard size > stepsToDouble * cacheLine else { return size / cacheLine - 1 }
+    let exponent = Int.bitWidth - 1 - size.leadingZeroBitCount
+    let power = 1 << exponent
+    let doublings = exponent - (stepsToDouble * cacheLine).trailingZeroBitCount
+    return stepsToDouble - 1 + doublings * stepsToDouble + (size - power) / (power / stepsToDouble)
   }
 
   static func take(bytes: Int) -> UnsafeMutableRawPointer {
@@ -65,7 +81,7 @@ public enum MemoryPool {
     let (reused, removed) = state.withLock { state -> (MemoryBlock?, [MemoryBlock]) in
       state.inUse += size
       state.peakInUse = max(state.peakInUse, state.inUse)
-      if let block = state.free[size]?.popLast() { return (block, []) }
+      if let block = state.free[sizeNumber(ofBlock: size)].popLast() { return (block, []) }
       defer { state.allocated += size }
       return (nil, state.makeRoom(for: size))
     }
@@ -83,7 +99,7 @@ public enum MemoryPool {
     let block = MemoryBlock(pointer: pointer, size: size)
     state.withLock { state in
       state.inUse -= size
-      state.free[size, default: []].append(block)
+      state.free[sizeNumber(ofBlock: size)].append(block)
     }
   }
 
