@@ -15,7 +15,7 @@
 #include "fetch.h"
 #include "microkernel_bf16.h"
 
-enum { PAIRS_AT_ONCE = 128, TASK_PAIRS = 64 * 1024 };
+enum { PAIRS_AT_ONCE = 128 };
 
 bool rk_conv2d_bf16_supported(const rk_conv2d *shape) {
   return shape->in_channels % 2 == 0 && shape->out_channels % 2 == 0;
@@ -85,12 +85,12 @@ size_t rk_conv2d_bf16_packed_count(const rk_conv2d *shape, rk_pack pack) {
 
 size_t rk_conv2d_bf16_pack_tasks(const rk_conv2d *shape, rk_pack pack) {
   rk_product p = product_of_pairs(shape, pack == RK_PACK_BACKWARD_INPUT);
-  return minimum(maximum(rk_packed_floats(&p) / TASK_PAIRS, 1), rk_pack_pieces(&p));
+  return rk_pack_tasks(&p);
 }
 
 void rk_conv2d_bf16_pack(const rk_conv2d *shape, rk_pack pack, const float *weight, uint16_t *packed, size_t task) {
   rk_product p = product_of_pairs(shape, pack == RK_PACK_BACKWARD_INPUT);
-  rk_pack_pieces_of_task(&p, weight, (float *)packed, task, rk_conv2d_bf16_pack_tasks(shape, pack));
+  rk_pack_weight(&p, weight, (float *)packed, task);
 }
 
 static void run(const rk_product *product, const uint16_t *source, const uint16_t *packed, const rk_epilogue *epilogue,
