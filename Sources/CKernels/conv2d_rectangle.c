@@ -102,11 +102,11 @@ size_t rk_rectangle_cost(const rk_rectangle *r) { return r->tiles * tile_cost(r)
 // Products of a position with all taps there are, for all images.
 static size_t most_work(const rk_product *p) {
   size_t rows = p->height.result * p->width.result * p->batch, taps = p->height.kernel * p->width.kernel;
-  return rows * taps * p->depth * divide_up(p->columns, RK_PANEL) * RK_PANEL;
+  return rows * taps * p->depth * rk_product_panels(p) * RK_PANEL;
 }
 
 rk_partition rk_partition_of(const rk_product *p) {
-  rk_partition part = {.panels = divide_up(p->columns, RK_PANEL)};
+  rk_partition part = {.panels = rk_product_panels(p)};
   part.units = divide_up(part.panels, p->tile_panels);
   if (most_work(p) <= TASK_WORK) {
     // One task, for which no rectangle needs to be looked at: any bound of their cost will do.

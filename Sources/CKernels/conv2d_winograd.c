@@ -89,7 +89,7 @@ bool rk_winograd_pays(const rk_conv2d *s) {
 
 size_t rk_winograd_packed_count(const rk_product *p) {
   size_t products = transforms_of(&p->height, &p->width)->products;
-  return divide_up(p->columns, RK_PANEL) * products * p->depth * RK_PANEL;
+  return rk_product_panels(p) * products * p->depth * RK_PANEL;
 }
 
 // Packing: a piece is PACKED_DEPTH source channels of a panel.
@@ -97,7 +97,7 @@ size_t rk_winograd_packed_count(const rk_product *p) {
 static size_t pieces_of_panel(const rk_product *p) { return divide_up(p->depth, PACKED_DEPTH); }
 
 size_t rk_winograd_pack_tasks(const rk_product *p) {
-  return minimum(divide_up(p->columns, RK_PANEL) * pieces_of_panel(p), ENOUGH_TASKS);
+  return minimum(rk_product_panels(p) * pieces_of_panel(p), ENOUGH_TASKS);
 }
 
 static void find_taps(const rk_product *p, const float *weight, size_t at, const float *taps[RK_WINOGRAD_TAPS]) {
@@ -142,7 +142,7 @@ static void pack_piece(const rk_product *p, const float *weight, size_t panel, s
 }
 
 void rk_winograd_pack(const rk_product *p, const float *weight, float *packed, size_t task) {
-  size_t pieces = pieces_of_panel(p), all = divide_up(p->columns, RK_PANEL) * pieces;
+  size_t pieces = pieces_of_panel(p), all = rk_product_panels(p) * pieces;
   size_t tasks = rk_winograd_pack_tasks(p);
   for (size_t n = all * task / tasks; n < all * (task + 1) / tasks; n++) {
     pack_piece(p, weight, n / pieces, n % pieces * PACKED_DEPTH, packed);
