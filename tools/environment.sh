@@ -30,6 +30,11 @@ take_arguments() {
   done
 }
 
+# Stops if take_arguments has left any.
+refuse_arguments() {
+  [ ${#arguments[@]} -eq 0 ] || fail "there is no argument '${arguments[0]}'; --help says which there are."
+}
+
 # Asks a yes-or-no question; --yes has answered it already.
 confirm() {
   [ "$ASSUME_YES" = yes ] && return 0

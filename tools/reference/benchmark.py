@@ -109,20 +109,9 @@ class Contender:
         except OSError as error:
             raise ContenderError(f"{name} does not start: {error}") from error
 
-    def event(self, kind, patience=None):
-        """The next event, which has to be of that kind, and to come within `patience` seconds."""
-        expired = threading.Event()
-
-        def give_up():
-            expired.set()
-            self.process.kill()
-
-        timer = threading.Timer(patience or threading.TIMEOUT_MAX, give_up)
-        timer.start()
+    def event(self, kind):
+        """The next event, which has to be of that kind."""
         line = self.process.stdout.readline()
-        timer.cancel()
-        if expired.is_set():
-            raise TooSlow(f"not warm after {patience:.0f} s")
         try:
             event = json.loads(line)
         except ValueError:
@@ -135,10 +124,20 @@ class Contender:
             raise ContenderError(f"{self.name}: {cause[-1] if cause else f'{line.strip()!r} in place of {kind}'}")
         return event
 
-    def wait_until_ready(self, patience=None):
+    def wait_until_ready(self, patience):
+        """Returns when it is warm, or ends it when that takes longer than `patience` seconds from when it has loaded."""
         self.event("loaded")
         start = time.perf_counter()
-        self.ready = self.event("ready", patience)
+        limit = threading.Timer(patience, self.process.kill)
+        limit.start()
+        try:
+            self.ready = self.event("ready")
+        except ContenderError as error:
+            if time.perf_counter() - start > patience:
+                raise TooSlow(f"not warm after {patience:.0f} s") from error
+            raise
+        finally:
+            limit.cancel()
         self.warm_up = time.perf_counter() - start
 
     def go(self):
@@ -239,9 +238,9 @@ class Benchmark:
 
 
 def patience(contenders):
-    """Seconds in which another side of the row has to be warm; None before the first."""
+    """Seconds in which another side of the row has to be warm; the first one may take its time."""
     warm_ups = [contender.warm_up for contender in contenders]
-    return max(LEAST_PATIENCE, PATIENCE * max(warm_ups)) if warm_ups else None
+    return max(LEAST_PATIENCE, PATIENCE * max(warm_ups)) if warm_ups else threading.TIMEOUT_MAX
 
 
 def hopeless(contenders):

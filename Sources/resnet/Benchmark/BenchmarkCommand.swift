@@ -42,11 +42,10 @@ struct BenchmarkCommand: ParsableCommand {
     try output.write(Loaded())
     let check = try workload.step()
     let warm = max(1, warmUp - 1)
-    let (_, warmSeconds) = try timed { for _ in 0..<warm { _ = try workload.step() } }
-    try output.write(Ready(check: check, seconds: warmSeconds / Double(warm)))
+    try output.write(Ready(check: check, seconds: seconds(of: warm, stepsOf: workload) / Double(warm)))
     while let line = readLine() {
       guard line == "go" else { throw ValidationError("told '\(line)', and knows only 'go'") }
-      let (_, seconds) = try timed { for _ in 0..<steps { _ = try workload.step() } }
+      let seconds = try seconds(of: steps, stepsOf: workload)
       let perStep = row == .convolution ? seconds : seconds / Double(steps)
       try output.write(
         Round(
@@ -59,11 +58,10 @@ struct BenchmarkCommand: ParsableCommand {
         peak_tensor_bytes: MemoryPool.peakBytesInUse))
   }
 
-  /// What `body` returns, and the seconds that took.
-  private func timed<Result>(_ body: () throws -> Result) rethrows -> (Result, Double) {
+  private func seconds(of count: Int, stepsOf workload: BenchmarkWorkload) throws -> Double {
     let start = ContinuousClock.now
-    let result = try body()
-    return (result, (ContinuousClock.now - start) / .seconds(1))
+    for _ in 0..<count { _ = try workload.step() }
+    return (ContinuousClock.now - start) / .seconds(1)
   }
 
   private func makeWorkload() throws -> BenchmarkWorkload {
